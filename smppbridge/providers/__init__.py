@@ -1,0 +1,1 @@
+"""Adapters: one file a provider. They translate; `smppbridge.dispatch` talks."""

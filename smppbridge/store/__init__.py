@@ -1,0 +1,1 @@
+"""Where messages are safe: one contract, several engines."""

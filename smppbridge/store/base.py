@@ -1,0 +1,191 @@
+"""What each operation of a store promises.
+
+A store is asked from one event loop. Whatever it returns has happened *durably*: an awaitable that ends without an
+exception means the transaction is committed and fsynced (design rule 1). Operations that arrive while one commit runs
+ride together in the next one, in the order in which they were called (group commit), so callers never batch for speed.
+
+When durability fails (a full disk, a failed fsync) the operation raises `StoreFailed`, nothing of its transaction is
+kept, and the store refuses everything else until it is opened again (design rule 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from ..lifecycle import Change
+from ..model import Entry, Incoming, Kind, Message, Millis, Part, Receipt, Stage
+
+
+class StoreFailed(Exception):
+    """The store could not make it durable. `temporary`: it may work again without a restart (disk full)."""
+
+    def __init__(self, reason: str, *, temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.temporary = temporary
+
+
+# Verdicts on an arrival ----------------------------------------------------------------------------------------------
+
+
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
+    """An identical message was accepted within the window: nothing was kept of this one."""
+
+    #: The id, bind and time of the first.
+    id: int
+    bind: int
+    accepted_at: Millis
+
+
+#: None: accepted and durable. Duplicate: not kept, on account of the first. StoreFailed: not kept.
+Verdict: TypeAlias = Duplicate | StoreFailed | None
+Arrived: TypeAlias = Callable[[Sequence[tuple[Message, Verdict]]], None]
+
+
+# Results of changes --------------------------------------------------------------------------------------------------
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False):
+    """What a change led to. `message` carries the new progress; None: there is no such message (or reference, yet)."""
+
+    message: Message | None
+    receipt: Receipt | None = None
+    #: True where this very change made the state final.
+    ended: bool = False
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages to list; empty fields match everything. Newest first."""
+
+    account: str = ""
+    kind: Kind | None = None
+    stage: Stage | None = None
+    #: Name of a MessageState.
+    state: str = ""
+    #: Source or destination, whole.
+    number: str = ""
+    #: Part of the comment.
+    comment: str = ""
+    since: Millis = 0
+    until: Millis = 0
+    #: Only older than this id: the next page.
+    before: int = 0
+    limit: int = 50
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Counted by the store, for `/metrics` and `/readyz`; cheap enough for every scrape."""
+
+    waiting: int
+    #: Messages a provider has, or may have.
+    in_flight: int
+    #: Rows of the outbox, by account.
+    outbox: dict[str, int]
+    #: accepted_at / done_at of the oldest, 0 where there is none.
+    oldest_waiting: Millis
+    oldest_receipt: Millis
+
+
+class Store(Protocol):
+    """See the head of the module for what a return means."""
+
+    async def open(self) -> None:
+        """Open, migrate, and make of everything READY a WAITING one. Raises StoreFailed with what to do about it."""
+
+    async def close(self) -> None:
+        """Finish what was asked, then close. What is asked afterwards raises StoreFailed."""
+
+    # Arrivals
+
+    def accept(self, message: Message, arrived: Arrived) -> None:
+        """Keep a new message (with `progress.stage` READY or WAITING, as the caller has room) and its "accepted" line.
+
+        Never blocks and never raises. `arrived` is called in the loop, once a batch, with each message and its
+        verdict, in the order of the calls. The one-minute rule is decided here, in one transaction with the insert:
+        identical means same account, source, destination and command (kind and data), accepted less than
+        `duplicate_window` before this one.
+        """
+
+    async def hold(self, part: Part) -> Sequence[Part]:
+        """Keep one part. Returns the whole set in order as soon as none is missing, else nothing.
+
+        The same part again (account, source, destination, reference, total, number) replaces nothing and is not an
+        error. The set stays held until `join` or `drop_parts`.
+        """
+
+    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+        """Keep the message that the parts make and mark them as its own, in one transaction.
+
+        The parts are held no longer, but their ids still find the message (`find`). On Duplicate the parts are dropped.
+        """
+
+    async def drop_parts(self, parts: Sequence[Part]) -> None:
+        """Forget held parts (a set that means nothing, or whose rest never came)."""
+
+    async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
+        """Sets with a part that expires before `before`, or with no part missing (left by a crash), to be settled."""
+
+    # Work
+
+    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
+        """Take up to `limit` WAITING messages with due <= now; they are READY. Highest priority, then longest due."""
+
+    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
+        """SENT and DOUBT messages with due <= now, to be asked for. Each is put off by a minute, so that none is taken
+        twice while one request runs; the answer sets its own time."""
+
+    async def in_doubt(self, limit: int) -> Sequence[Message]:
+        """SENDING messages, left by a crash (call at start-up only, before any dispatching)."""
+
+    async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
+        """Run `lifecycle.step` on each and keep what it says: progress, time-line, receipt, in one transaction.
+
+        Results are in the order of the changes. A `Reported` finds its message by `id`, or by (provider, report.ref);
+        one whose reference is not known yet is parked for a day and applied when a `Handed` brings that reference
+        (a callback may come before the answer of the send).
+        """
+
+    async def next_due(self) -> Millis:
+        """When the earliest WAITING, SENT or DOUBT message is due; 0 if there is none."""
+
+    # Outbox
+
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+        """SMPP rows of the outbox with seq > after, in order."""
+
+    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
+        """HTTP rows whose time has come. Each is put off by a minute, as in `claim_doubtful`."""
+
+    async def delivered(self, receipts: Sequence[Receipt], now: Millis) -> None:
+        """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""
+
+    async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
+        """A handler did not answer: count the attempt and try again at `until`."""
+
+    async def incoming(self, account: str, message: Incoming) -> bool:
+        """Keep a message from a subscriber for an account. False: it was there already."""
+
+    # Looking
+
+    async def find(self, id: int) -> Message | None:
+        """The message with this id, or the one that the part with this id went into."""
+
+    async def timeline(self, id: int) -> Sequence[Entry]:
+        """Its lines, oldest first, "accepted" being the first."""
+
+    async def list(self, wanted: Filter) -> Sequence[Message]:
+        """Newest first."""
+
+    async def stats(self) -> Stats:
+        """See `Stats`."""
+
+    async def last_id(self) -> int:
+        """The highest id ever given (message or part), so that ids never repeat, even if the clock went back."""
+
+    # Keeping
+
+    async def purge(self, before: Millis, limit: int) -> int:
+        """Forget up to `limit` FINAL messages accepted before `before` that have no receipt waiting, with their lines
+        and references, and receipts older than that. Returns how many; small steps, so that nothing waits for it."""
