@@ -151,6 +151,8 @@ class AccountConfig(Table):
     #: Undelivered receipts are kept this long, and this many.
     receipts_for: Seconds = 3 * 86400
     receipts_max: int = Field(default=1_000_000, ge=1)
+    #: Of the dates in receipts and of absolute times without an offset: an IANA name such as "Europe/Kyiv".
+    timezone: str = "UTC"
     #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
     vendor_tlvs: bool = True
     handler: Handler | None = None

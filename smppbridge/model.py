@@ -247,6 +247,8 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     number: int
     registered_delivery: int
     notify: Notify
+    #: What data_coding 0 means on the bind it came over: `pdu.Alphabet`.
+    alphabet: str
     pdu: bytes
     accepted_at: Millis
     expires: Millis

@@ -44,6 +44,15 @@ Verdict: TypeAlias = Duplicate | StoreFailed | None
 Arrived: TypeAlias = Callable[[Sequence[tuple[Message, Verdict]]], None]
 
 
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """What holding a part led to."""
+
+    #: The id that the part is known by.
+    id: int
+    #: The whole set in order, with the part that made it complete; empty while one is missing.
+    parts: Sequence[Part] = ()
+
+
 # Results of changes --------------------------------------------------------------------------------------------------
 
 
@@ -108,11 +117,12 @@ class Store(Protocol):
         `duplicate_window` before this one.
         """
 
-    async def hold(self, part: Part) -> Sequence[Part]:
-        """Keep one part. Returns the whole set in order as soon as none is missing, else nothing.
+    async def hold(self, part: Part) -> Held:
+        """Keep one part.
 
-        The same part again (account, source, destination, reference, total, number) replaces nothing and is not an
-        error. The set stays held until `join` or `drop_parts`.
+        The same part again (account, source, destination, reference, total, number and pdu but for its sequence_number)
+        is a resend: nothing is kept of it, and the answer carries the id of the first, also when the set was joined in
+        the last few minutes. The set stays held until `join` or `drop_parts`.
         """
 
     async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
@@ -160,6 +170,15 @@ class Store(Protocol):
 
     async def delivered(self, receipts: Sequence[Receipt], now: Millis) -> None:
         """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""
+
+    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+        """Nobody came for them in time: the rows go, a "receipt" line with the reason stays."""
+
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+        """SMPP rows of the account older than `before`, or more than `keep` of them: the oldest first."""
+
+    async def note(self, entries: Sequence[Entry]) -> None:
+        """Lines for time-lines, and nothing else."""
 
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         """A handler did not answer: count the attempt and try again at `until`."""
