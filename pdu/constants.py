@@ -5,11 +5,14 @@ Sources: SMPP 3.4 Issue 1.2 §5.1.2.1 (command_id), §5.1.3 (command_status), §
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 
 class CommandId(IntEnum):
-    """SMPP 3.4 §5.1.2.1. A response is its request with the high bit set."""
+    """SMPP 3.4 §5.1.2.1; the broadcast operations from 5.0 §4.7.5, known by name only.
+
+    A response is its request with the high bit set.
+    """
 
     GENERIC_NACK = 0x80000000
     BIND_RECEIVER = 0x00000001
@@ -38,6 +41,12 @@ class CommandId(IntEnum):
     ALERT_NOTIFICATION = 0x00000102
     DATA_SM = 0x00000103
     DATA_SM_RESP = 0x80000103
+    BROADCAST_SM = 0x00000111
+    BROADCAST_SM_RESP = 0x80000111
+    QUERY_BROADCAST_SM = 0x00000112
+    QUERY_BROADCAST_SM_RESP = 0x80000112
+    CANCEL_BROADCAST_SM = 0x00000113
+    CANCEL_BROADCAST_SM_RESP = 0x80000113
 
 
 class CommandStatus(IntEnum):
@@ -125,3 +134,168 @@ class MessageState(IntEnum):
     UNKNOWN = 7
     REJECTED = 8
     SKIPPED = 9
+
+
+class Tag(IntEnum):
+    """TLV tags: SMPP 3.4 §5.3.2; CONGESTION_STATE and 0x0600 to 0x0613 from SMPP 5.0 §4.8.4.
+
+    `tlv.WIRE` has their types.
+    """
+
+    DEST_ADDR_SUBUNIT = 0x0005
+    DEST_NETWORK_TYPE = 0x0006
+    DEST_BEARER_TYPE = 0x0007
+    DEST_TELEMATICS_ID = 0x0008
+    SOURCE_ADDR_SUBUNIT = 0x000D
+    SOURCE_NETWORK_TYPE = 0x000E
+    SOURCE_BEARER_TYPE = 0x000F
+    SOURCE_TELEMATICS_ID = 0x0010
+    QOS_TIME_TO_LIVE = 0x0017
+    PAYLOAD_TYPE = 0x0019
+    ADDITIONAL_STATUS_INFO_TEXT = 0x001D
+    RECEIPTED_MESSAGE_ID = 0x001E
+    MS_MSG_WAIT_FACILITIES = 0x0030
+    PRIVACY_INDICATOR = 0x0201
+    SOURCE_SUBADDRESS = 0x0202
+    DEST_SUBADDRESS = 0x0203
+    USER_MESSAGE_REFERENCE = 0x0204
+    USER_RESPONSE_CODE = 0x0205
+    SOURCE_PORT = 0x020A
+    DESTINATION_PORT = 0x020B
+    SAR_MSG_REF_NUM = 0x020C
+    LANGUAGE_INDICATOR = 0x020D
+    SAR_TOTAL_SEGMENTS = 0x020E
+    SAR_SEGMENT_SEQNUM = 0x020F
+    SC_INTERFACE_VERSION = 0x0210
+    CALLBACK_NUM_PRES_IND = 0x0302
+    CALLBACK_NUM_ATAG = 0x0303
+    NUMBER_OF_MESSAGES = 0x0304
+    CALLBACK_NUM = 0x0381
+    DPF_RESULT = 0x0420
+    SET_DPF = 0x0421
+    MS_AVAILABILITY_STATUS = 0x0422
+    NETWORK_ERROR_CODE = 0x0423
+    MESSAGE_PAYLOAD = 0x0424
+    DELIVERY_FAILURE_REASON = 0x0425
+    MORE_MESSAGES_TO_SEND = 0x0426
+    MESSAGE_STATE = 0x0427
+    CONGESTION_STATE = 0x0428
+    USSD_SERVICE_OP = 0x0501
+    BROADCAST_CHANNEL_INDICATOR = 0x0600
+    BROADCAST_CONTENT_TYPE = 0x0601
+    BROADCAST_CONTENT_TYPE_INFO = 0x0602
+    BROADCAST_MESSAGE_CLASS = 0x0603
+    BROADCAST_REP_NUM = 0x0604
+    BROADCAST_FREQUENCY_INTERVAL = 0x0605
+    BROADCAST_AREA_IDENTIFIER = 0x0606
+    BROADCAST_ERROR_STATUS = 0x0607
+    BROADCAST_AREA_SUCCESS = 0x0608
+    BROADCAST_END_TIME = 0x0609
+    BROADCAST_SERVICE_GROUP = 0x060A
+    BILLING_IDENTIFICATION = 0x060B
+    SOURCE_NETWORK_ID = 0x060D
+    DEST_NETWORK_ID = 0x060E
+    SOURCE_NODE_ID = 0x060F
+    DEST_NODE_ID = 0x0610
+    DEST_ADDR_NP_RESOLUTION = 0x0611
+    DEST_ADDR_NP_INFORMATION = 0x0612
+    DEST_ADDR_NP_COUNTRY = 0x0613
+    DISPLAY_TIME = 0x1201
+    SMS_SIGNAL = 0x1203
+    MS_VALIDITY = 0x1204
+    ALERT_ON_MESSAGE_DELIVERY = 0x130C
+    ITS_REPLY_TYPE = 0x1380
+    ITS_SESSION_INFO = 0x1383
+
+
+class VendorTag(IntEnum):
+    """Tags that smsc.ru puts in its receipts, out of the range 0x1400–0x3FFF that SMPP 3.4 §5.3.1 leaves to vendors."""
+
+    #: Price of the message, `n.nnnn`.
+    SMSC_COST = 0x2000
+    #: Bits 0–3 the type of message, bit 5 paid from the second balance, bits 8–10 template.
+    SMSC_FLAGS = 0x2001
+    #: How many short messages it took.
+    SMSC_PARTS = 0x2002
+    #: Not explained by the vendor; at most four characters.
+    SMSC_2003 = 0x2003
+
+
+class Ton(IntEnum):
+    """Type of number, SMPP 3.4 §5.2.5."""
+
+    UNKNOWN = 0
+    INTERNATIONAL = 1
+    NATIONAL = 2
+    NETWORK_SPECIFIC = 3
+    SUBSCRIBER_NUMBER = 4
+    ALPHANUMERIC = 5
+    ABBREVIATED = 6
+
+
+class Npi(IntEnum):
+    """Numbering plan indicator, SMPP 3.4 §5.2.6."""
+
+    UNKNOWN = 0
+    ISDN = 1
+    DATA = 3
+    TELEX = 4
+    LAND_MOBILE = 6
+    NATIONAL = 8
+    PRIVATE = 9
+    ERMES = 10
+    INTERNET = 14
+    WAP = 18
+
+
+class DataCoding(IntEnum):
+    """SMPP 3.4 §5.2.19. What 0 means is agreed with the client: see `text.Alphabet`."""
+
+    DEFAULT = 0x00
+    IA5 = 0x01
+    OCTET_UNSPECIFIED_2 = 0x02
+    LATIN_1 = 0x03
+    #: Octets by the specification; ISO-8859-1 text as well for clients of smsc.ru.
+    OCTET_UNSPECIFIED = 0x04
+    JIS = 0x05
+    CYRILLIC = 0x06
+    HEBREW = 0x07
+    UCS2 = 0x08
+    PICTOGRAM = 0x09
+    ISO_2022_JP = 0x0A
+    EXTENDED_KANJI_JIS = 0x0D
+    KS_C_5601 = 0x0E
+
+
+class EsmClass(IntFlag):
+    """SMPP 3.4 §5.2.12. Bits 0–1 the messaging mode, bits 2–5 the type of message, bits 6–7 GSM features."""
+
+    DATAGRAM = 0x01
+    TRANSACTION = 0x02
+    STORE_AND_FORWARD = 0x03
+    #: DELIVER_SM carries a delivery receipt.
+    RECEIPT = 0x04
+    DELIVERY_ACK = 0x08
+    USER_ACK = 0x10
+    CONVERSATION_ABORT = 0x18
+    #: DELIVER_SM carries an intermediate notification.
+    INTERMEDIATE = 0x20
+    #: The user data starts with a header.
+    UDHI = 0x40
+    REPLY_PATH = 0x80
+
+
+class RegisteredDelivery(IntFlag):
+    """SMPP 3.4 §5.2.17.
+
+    Bits 0–1 are a number, not flags: compare `value & RECEIPT_MASK` with one of the first three.
+    """
+
+    RECEIPT = 0x01
+    RECEIPT_ON_FAILURE = 0x02
+    #: SMPP 5.0 §4.7.21; reserved in 3.4.
+    RECEIPT_ON_SUCCESS = 0x03
+    RECEIPT_MASK = 0x03
+    ACK_DELIVERY = 0x04
+    ACK_USER = 0x08
+    INTERMEDIATE = 0x10

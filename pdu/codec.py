@@ -1,0 +1,7 @@
+"""Octets to PDU and back."""
+
+from __future__ import annotations
+
+from .reference import decode, encode
+
+__all__ = ["decode", "encode"]

@@ -1,0 +1,142 @@
+"""The kinds of fields SMPP 3.4 §3.1 knows, as construct declarations, and how a PDU class names its own.
+
+A field of a PDU is written `name: type = kind(…)`, where `kind` is one of the functions at the end of this module. It
+is an ordinary dataclass field that carries its construct in its metadata; `layout` puts the constructs of a class
+together again, in the order of the class, which is the order on the wire.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import construct as cs
+import construct_typed as ct
+
+from .constants import CommandStatus
+
+
+class Violation(cs.ConstructError):
+    """A field breaks its own rule, so that a status other than ESME_RINVCMDLEN answers it."""
+
+    def __init__(self, message: str, path: str, status: CommandStatus) -> None:
+        super().__init__(message, path)
+        self.status = status
+
+
+class COctetString(ct.Adapter[bytes, bytes, str, str]):
+    """At most `size` octets of which the last is NUL; a longer one is answered with `status`."""
+
+    def __init__(self, size: int, status: CommandStatus) -> None:
+        super().__init__(cs.NullTerminated(cs.GreedyBytes))
+        self.size = size
+        self.status = status
+
+    def _decode(self, obj: bytes, context: Any, path: Any) -> str:
+        if len(obj) >= self.size:
+            raise Violation(f"more than {self.size} octets", path, self.status)
+        return obj.decode("latin-1")
+
+    def _encode(self, obj: str, context: Any, path: Any) -> bytes:
+        if len(obj) >= self.size:
+            raise Violation(f"more than {self.size} octets with its NUL", path, self.status)
+        if "\0" in obj:
+            raise Violation("NUL inside", path, self.status)
+        return obj.encode("latin-1")
+
+
+class OctetString(cs.Bytes):
+    """As many octets as the field `count` before it says; fewer are answered with `status`."""
+
+    def __init__(self, count: str, status: CommandStatus) -> None:
+        super().__init__(cs.this[count])
+        self.count = count
+        self.status = status
+
+    def _parse(self, stream: Any, context: Any, path: Any) -> bytes:
+        try:
+            return bytes(super()._parse(stream, context, path))
+        except cs.StreamError as broken:
+            raise Violation(f"fewer octets than {self.count} says", path, self.status) from broken
+
+
+class Record(ct.Adapter[Any, Any, Any, Any]):
+    """A group of fields that is an object of its own: `record` is its class."""
+
+    def __init__(self, record: type) -> None:
+        super().__init__(cs.Struct(*layout(record)))
+        self.record = record
+
+    def _decode(self, obj: Any, context: Any, path: Any) -> Any:
+        return self.record(**{name: value for name, value in obj.items() if not name.startswith("_")})
+
+    def _encode(self, obj: Any, context: Any, path: Any) -> Any:
+        if not isinstance(obj, self.record):
+            raise Violation(f"a {self.record.__name__} is needed", path, CommandStatus.ESME_RSYSERR)
+        return {field.name: getattr(obj, field.name) for field in dataclasses.fields(self.record)}
+
+
+class Choice(ct.Adapter[Any, Any, Any, Any]):
+    """A record whose class is told by the octet `flag` before it; an unknown one is answered with `status`."""
+
+    def __init__(self, flag: str, records: dict[int, type], status: CommandStatus) -> None:
+        self.flag = flag
+        self.records: dict[int, Any] = {number: Record(record) for number, record in records.items()}
+        self.status = status
+        super().__init__(
+            cs.Struct(flag / cs.Int8ub, "record" / cs.Switch(cs.this[flag], self.records, default=cs.Pass)),
+        )
+
+    def _decode(self, obj: Any, context: Any, path: Any) -> Any:
+        if obj[self.flag] not in self.records:
+            raise Violation(f"{self.flag} {obj[self.flag]} is not defined", path, self.status)
+        return obj.record
+
+    def _encode(self, obj: Any, context: Any, path: Any) -> Any:
+        for number, record in self.records.items():
+            if isinstance(obj, record.record):
+                return {self.flag: number, "record": obj}
+        raise Violation(f"{type(obj).__name__} has no {self.flag}", path, self.status)
+
+
+def layout(record: type) -> list[Any]:
+    """Return the constructs of a class's fields by name, counts included, in wire order."""
+    constructs = []
+    for field in dataclasses.fields(record):
+        if "construct" not in field.metadata:  # the header's and the TLVs, which all PDUs have alike
+            continue
+        count = field.metadata.get("count")
+        if count:
+            constructs.append(count / cs.Rebuild(cs.Int8ub, cs.len_(cs.this[field.name])))
+        constructs.append(field.name / field.metadata["construct"])
+    return constructs
+
+
+# What the PDU classes are written with. -------------------------------------------------------------------------------
+
+
+def octet(default: int = 0) -> Any:
+    """An integer of one octet."""
+    return dataclasses.field(default=default, metadata={"construct": cs.Int8ub})
+
+
+def integer(default: int = 0) -> Any:
+    """An integer of four octets."""
+    return dataclasses.field(default=default, metadata={"construct": cs.Int32ub})
+
+
+def c_octets(size: int, status: CommandStatus) -> Any:
+    """A C-Octet String of at most `size` octets with its NUL. Where the specification allows certain lengths only (1 or
+    17 for a time), the longest is meant: what a shorter one says is for its reader to judge."""
+    return dataclasses.field(default="", metadata={"construct": COctetString(size, status)})
+
+
+def octets(count: str, status: CommandStatus) -> Any:
+    """An Octet String of 0 to 255 octets, their number in the octet `count` before it."""
+    return dataclasses.field(default=b"", metadata={"count": count, "construct": OctetString(count, status)})
+
+
+def array(count: str, element: Any) -> Any:
+    """0 to 255 elements, their number in the octet `count` before them."""
+    metadata = {"count": count, "construct": cs.Array(cs.this[count], element)}
+    return dataclasses.field(default_factory=list, metadata=metadata)
