@@ -1,0 +1,1 @@
+"""The HTTP listener: callbacks of providers, health, metrics."""

@@ -1,0 +1,154 @@
+"""A receipt → the DELIVER_SM an account's client already parses. Pure; the only place with the wording.
+
+SMPP 3.4 Appendix B leaves the text to the SMSC. Ours is what public clients of smsc.ru match: the Appendix-B line, and
+for an HLR look-up the documented line with its ten keys in their order, empty ones included.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
+
+from ..config import AccountConfig
+from ..lifecycle import FINAL_STATES
+from ..model import Binary, Command, HlrResult, Kind, Message, Receipt
+
+#: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
+_ESM_RECEIPT = 0x04
+_ESM_INTERMEDIATE = 0x20
+
+#: SMPP 3.4 §4.6.1: short_message holds 254 octets; what is longer goes into message_payload.
+_SHORT_MESSAGE_MAX = 254
+
+#: First octet of network_error_code: 3 is GSM (SMPP 3.4 §5.3.2.31).
+_GSM_NETWORK = b"\x03"
+
+#: Bits 0-3 of the vendor's flags TLV (smsc.ru, SMPP statuses). Telegram and bots have no number of their own there.
+VENDOR_TYPE: dict[Kind, int] = {
+    Kind.SMS: 0,
+    Kind.BINARY: 2,
+    Kind.HLR: 4,
+    Kind.PING: 5,
+    Kind.CALL: 7,
+    Kind.MAIL: 8,
+    Kind.VIBER: 10,
+    Kind.SOCIAL: 12,
+    Kind.TELEGRAM: 0,
+    Kind.BOT: 0,
+}
+_VENDOR_FLASH = 1
+
+
+def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_version: int) -> DeliverSm:
+    """The DELIVER_SM that tells `receipt` under `id`: addresses swapped, esm_class 0x04 (0x20 while not final)."""
+    message = receipt.message
+    text = receipt_text(receipt, id, account.timezone).encode("ascii")
+    tlvs: list[Tlv] = []
+    # SMPP 3.3 has no optional parameters.
+    if interface_version >= 0x34:
+        tlvs = _tlvs(receipt, id, account.vendor_tlvs)
+        if len(text) > _SHORT_MESSAGE_MAX:
+            tlvs.append(Tlv(Tag.MESSAGE_PAYLOAD, text))
+            text = b""
+    return DeliverSm(
+        source_addr_ton=message.destination_ton,
+        source_addr_npi=message.destination_npi,
+        source_addr=message.destination,
+        dest_addr_ton=message.source_ton,
+        dest_addr_npi=message.source_npi,
+        destination_addr=message.source,
+        esm_class=_ESM_RECEIPT if receipt.state in FINAL_STATES else _ESM_INTERMEDIATE,
+        short_message=text[:_SHORT_MESSAGE_MAX],
+        tlvs=tlvs,
+    )
+
+
+def receipt_text(receipt: Receipt, id: int, timezone: str) -> str:
+    """The line itself; ASCII, so that it reads the same in every default alphabet."""
+    message = receipt.message
+    if message.kind is Kind.HLR and receipt.state in FINAL_STATES:
+        found = receipt.hlr or HlrResult()
+        return HlrReceiptText(
+            id=str(id),
+            stat=STAT[receipt.state],
+            err=receipt.err,
+            imsi=found.imsi,
+            msc=found.msc,
+            mcc=found.mcc,
+            mnc=found.mnc,
+            cn=found.cn,
+            net=found.net,
+            rcn=found.rcn,
+            rnet=found.rnet,
+        ).format()
+    parts = message.progress.parts or 1
+    return ReceiptText(
+        id=str(id),
+        sub=parts,
+        dlvrd=parts if receipt.state is MessageState.DELIVERED else 0,
+        submit_date=_date(message.accepted_at // 60_000, timezone),
+        done_date=_date(receipt.done_at // 60_000, timezone),
+        stat=STAT[receipt.state],
+        err=receipt.err,
+        text=echo(message.command),
+    ).format()
+
+
+def echo(command: Command) -> str:
+    """What was sent, for the first 20 characters that the receipt repeats; nothing of data that is no text."""
+    if isinstance(command, Binary):
+        return ""
+    text: str = getattr(command, "text", "") or getattr(command, "code", "")
+    return text
+
+
+def _tlvs(receipt: Receipt, id: int, vendor: bool) -> list[Tlv]:
+    message, progress = receipt.message, receipt.message.progress
+    found = [
+        tlv(Tag.RECEIPTED_MESSAGE_ID, str(id)),
+        tlv(Tag.MESSAGE_STATE, receipt.state),
+        tlv(Tag.NETWORK_ERROR_CODE, _GSM_NETWORK + receipt.err.to_bytes(2, "big")),
+    ]
+    if vendor:
+        if progress.cost:
+            found.append(tlv(VendorTag.SMSC_COST, progress.cost[:6]))
+        found.append(tlv(VendorTag.SMSC_FLAGS, vendor_type(message)))
+        if progress.parts:
+            found.append(tlv(VendorTag.SMSC_PARTS, progress.parts))
+    return found
+
+
+def vendor_type(message: Message) -> int:
+    """The vendor's number of a message type."""
+    if getattr(message.command, "flash", False):
+        return _VENDOR_FLASH
+    return VENDOR_TYPE[message.kind]
+
+
+@lru_cache(maxsize=256)
+def _date(minute: int, timezone: str) -> str:
+    """Appendix B dates are YYMMDDhhmm; one minute is formatted once however many receipts it holds."""
+    zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
+    return datetime.fromtimestamp(minute * 60, zone).strftime("%y%m%d%H%M")
+
+
+def vendor_status(state: MessageState) -> int:
+    """The status number of the vendor's HTTP handler (smsc HTTP API, statuses) for a state."""
+    return _VENDOR_STATUS[state]
+
+
+_VENDOR_STATUS: dict[MessageState, int] = {
+    MessageState.SCHEDULED: -1,
+    MessageState.ENROUTE: 0,
+    MessageState.ACCEPTED: 0,
+    MessageState.DELIVERED: 1,
+    MessageState.EXPIRED: 3,
+    MessageState.DELETED: -2,
+    MessageState.UNDELIVERABLE: 20,
+    MessageState.REJECTED: 23,
+    MessageState.UNKNOWN: -3,
+    MessageState.SKIPPED: 20,
+}

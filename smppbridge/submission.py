@@ -1,0 +1,522 @@
+"""SUBMIT_SM → an answer: limits, parts, meaning, safe in the store, and only then status 0.
+
+The station between a bound client and the store. What can go wrong here is the client's (answered with a status and a
+reason in additional_status_info_text) or the store's (ESME_RSYSERR, or ESME_RMSGQFUL for a full disk); in both cases
+nothing was kept and nothing will be sent (design rule 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from pdu import (
+    Alphabet,
+    BadHeader,
+    CommandStatus,
+    MessageState,
+    Segment,
+    SubmitSm,
+    decode,
+    parse_time,
+    segment_of,
+    user_data,
+)
+
+from .commands import Malformed, read
+from .config import AccountConfig
+from .ids import IdGenerator
+from .lifecycle import Settled
+from .model import KIND_OF, Binary, Command, Kind, Message, Millis, Notify, Part, Progress, Stage
+from .smpp.bound import Bound
+from .smpp.server import Link
+from .smpp.throttle import Throttle
+from .store.base import Applied, Duplicate, Store, StoreFailed, Verdict
+
+ROK = CommandStatus.ESME_ROK
+_UDHI = 0x40
+
+#: How often parts whose rest never came are looked for, in seconds.
+_PARTS_EVERY = 30.0
+
+# International number with or without the plus; `#id` names a Telegram chat (smsc HTTP API, `phones`).
+_NUMBER = re.compile(r"\+?[0-9]{3,20}\Z")
+_CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z")
+
+
+class Outlet(Protocol):
+    """What submission needs of the dispatcher."""
+
+    def room(self) -> bool:
+        """Whether a message may go straight into memory."""
+
+    def offer(self, message: Message) -> None:
+        """A durable message with stage READY."""
+
+    def refusal(self, account: str, kind: Kind, destination: str, source: str) -> str:
+        """Why no provider would take it; empty if one would."""
+
+
+class Refusal(Exception):
+    """The answer is not status 0."""
+
+    def __init__(self, status: CommandStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class AccountState:
+    """What is counted for an account while the gateway runs."""
+
+    __slots__ = ("accepted", "config", "duplicate_status", "name", "pending", "refused", "resent", "throttle")
+
+    def __init__(self, name: str, config: AccountConfig) -> None:
+        self.name = name
+        self.config = config
+        self.pending = 0
+        self.accepted = 0
+        self.resent = 0
+        self.refused: Counter[str] = Counter()
+        self.apply(config)
+
+    def apply(self, config: AccountConfig) -> None:
+        """Take new limits (a reload) without forgetting what was counted."""
+        self.config = config
+        self.duplicate_status = CommandStatus[config.duplicate_status]
+        self.throttle = Throttle(config.throughput, config.burst)
+
+
+class Submission:
+    """Answers every SUBMIT_SM exactly once."""
+
+    def __init__(
+        self,
+        *,
+        accounts: dict[str, AccountConfig],
+        max_pending: int,
+        store: Store,
+        ids: IdGenerator,
+        bound: Bound,
+        outlet: Outlet,
+        clock: Callable[[], Millis],
+        applied: Callable[[Sequence[Applied]], None],
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._bound = bound
+        self._outlet = outlet
+        self._clock = clock
+        self._applied = applied
+        self._max_pending = max_pending
+        self._pending = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("submission")
+        self.accounts = {name: AccountState(name, config) for name, config in accounts.items()}
+        self.open = True
+        self._idle = asyncio.Event()
+
+    # The hot path ----------------------------------------------------------------------------------------------------
+
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
+        """Take one SUBMIT_SM (`frame` is the PDU as it came); the link carries the answer, now or when it is stored."""
+        account = self.accounts[link.account]
+        now = self._clock()
+        try:
+            self._admit(account, pdu, now)
+            header, body = b"", pdu.short_message
+            if pdu.esm_class & _UDHI or pdu.tlvs:
+                segment, header, body = _opened(pdu)
+                if segment is not None:
+                    self._spawn(self._take_part(link, account, pdu, frame, segment, now))
+                    return
+            alphabet = _alphabet(link.system_type, account.config)
+            message = self._read(account, link.id, alphabet, pdu, frame, header, body, now)
+        except Refusal as refusal:
+            self._refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason)
+            return
+        self._pending += 1
+        account.pending += 1
+        self._store.accept(message, self._arrived)
+
+    def _arrived(self, batch: Sequence[tuple[Message, Verdict]]) -> None:
+        """The store's word on a batch: durable, refused or failed. Answers go out before anything else happens."""
+        self._pending -= len(batch)
+        links, accounts, ready = self._bound.links, self.accounts, []
+        for message, verdict in batch:
+            account = accounts[message.account]
+            account.pending -= 1
+            link = links.get(message.bind)
+            if verdict is None:
+                account.accepted += 1
+                if link is not None:
+                    link.respond_submit(message.sequence, ROK, str(message.id))
+                if message.progress.stage is Stage.READY:
+                    ready.append(message)
+            elif link is not None:
+                self._answer_verdict(link, account, message.sequence, verdict)
+        for message in ready:
+            self._outlet.offer(message)
+        self._settle_down()
+
+    def _answer_verdict(
+        self, link: Link, account: AccountState, sequence: int, verdict: Duplicate | StoreFailed
+    ) -> None:
+        if isinstance(verdict, StoreFailed):
+            status = CommandStatus.ESME_RMSGQFUL if verdict.temporary else CommandStatus.ESME_RSYSERR
+            self._refuse(link, account, sequence, status, "the message could not be stored")
+        elif self._never_answered(link, verdict):
+            account.resent += 1
+            link.respond_submit(sequence, ROK, str(verdict.id))
+        else:
+            window = account.config.duplicate_window
+            reason = f"identical message {verdict.id} was accepted less than {window:g} s ago"
+            self._refuse(link, account, sequence, account.duplicate_status, reason)
+
+    def _never_answered(self, link: Link, first: Duplicate) -> bool:
+        """Whether the response to the first one can have been lost, so that this is a resend and not a repetition.
+
+        On the same link: no, the response precedes this answer. On another one: while the first link lives, only if
+        the kernel still holds octets that the client has not acknowledged. After it ended: unless it ended with an
+        UNBIND, which a client sends when it has read what it waited for.
+        """
+        if first.bind == link.id:
+            return False
+        alive = self._bound.links.get(first.bind)
+        if alive is not None:
+            return self._bound.unread(alive)
+        return not self._bound.ended_cleanly(first.bind)
+
+    def _refuse(self, link: Link, account: AccountState, sequence: int, status: CommandStatus, reason: str) -> None:
+        account.refused[status.name] += 1
+        link.respond_submit(sequence, status, "", reason)
+
+    # Limits and fields -----------------------------------------------------------------------------------------------
+
+    def _admit(self, account: AccountState, pdu: SubmitSm, now: Millis) -> None:
+        """Design rule 6: overload is answered, never queued without bound; the reason names the limit."""
+        config = account.config
+        if not self.open:
+            raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
+        if self._pending >= self._max_pending:
+            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{self._max_pending} messages are being stored, all clients")
+        if account.pending >= config.max_pending:
+            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{config.max_pending} messages of yours are being stored")
+        if not account.throttle.take(now):
+            raise Refusal(CommandStatus.ESME_RTHROTTLED, f"more than {config.throughput:g} messages a second")
+        # SMPP 3.4 §5.2.14 has 0 to 3; 5.0 §4.7.18 adds 4.
+        if pdu.priority_flag > 4:
+            raise Refusal(CommandStatus.ESME_RINVPRTFLG, "priority_flag is 0 to 4")
+        if pdu.replace_if_present_flag:
+            raise Refusal(CommandStatus.ESME_RREPLACEFAIL, "replace_if_present_flag is not offered, send with 0")
+
+    def _read(
+        self,
+        account: AccountState,
+        bind: int,
+        alphabet: Alphabet,
+        pdu: SubmitSm,
+        frame: bytes,
+        header: bytes,
+        body: bytes,
+        now: Millis,
+    ) -> Message:
+        """What the PDU means, as a message with an id. Raises Refusal."""
+        config = account.config
+        try:
+            command = read(
+                header + body,
+                data_coding=pdu.data_coding,
+                has_udh=bool(header),
+                destination=pdu.destination_addr,
+                alphabet=alphabet,
+                conventions=config.conventions,
+            )
+        except Malformed as malformed:
+            raise Refusal(malformed.status, malformed.reason) from None
+        kind = KIND_OF[type(command)]
+        _check_destination(kind, pdu.destination_addr)
+        if why := self._outlet.refusal(account.name, kind, pdu.destination_addr, pdu.source_addr):
+            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, why)
+        due, expires = _times(pdu, config, now)
+        room = due <= now and self._outlet.room()
+        return _message(
+            pdu,
+            frame,
+            id=self._ids.next(now),
+            account=account.name,
+            bind=bind,
+            command=command,
+            now=now,
+            due=due,
+            expires=expires,
+            stage=Stage.READY if room else Stage.WAITING,
+            notify=_notify(pdu.registered_delivery, config),
+            window=int(config.duplicate_window * 1000),
+        )
+
+    # Long messages ---------------------------------------------------------------------------------------------------
+
+    async def _take_part(
+        self, link: Link, account: AccountState, pdu: SubmitSm, frame: bytes, segment: Segment, now: Millis
+    ) -> None:
+        """One part: durable before its response; the last one brings the whole message with it."""
+        part = Part(
+            id=self._ids.next(now),
+            account=account.name,
+            bind=link.id,
+            source=pdu.source_addr,
+            destination=pdu.destination_addr,
+            reference=segment.reference,
+            total=segment.total,
+            number=segment.number,
+            registered_delivery=pdu.registered_delivery,
+            notify=_notify(pdu.registered_delivery, account.config),
+            alphabet=_alphabet(link.system_type, account.config),
+            pdu=frame,
+            accepted_at=now,
+            expires=now + int(account.config.parts_timeout * 1000),
+        )
+        self._pending += 1
+        account.pending += 1
+        try:
+            held = await self._store.hold(part)
+            if held.parts:
+                await self._join(account, held.parts, now, last=held.id)
+            account.accepted += 1
+            link.respond_submit(pdu.sequence_number, ROK, str(held.id))
+        except Refusal as refusal:
+            self._refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason)
+        except StoreFailed as failed:
+            self._answer_verdict(link, account, pdu.sequence_number, failed)
+        finally:
+            self._pending -= 1
+            account.pending -= 1
+            self._settle_down()
+
+    async def _join(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0) -> None:
+        """Make one message of a whole set. Raises Refusal for the part with the id `last`; the others, which were
+        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (design rule 3)."""
+        try:
+            message = self._read_joined(account, parts, now)
+            verdict = await self._store.join(message, parts)
+            if isinstance(verdict, StoreFailed):
+                raise verdict
+            if isinstance(verdict, Duplicate):
+                reason = f"identical message {verdict.id} was accepted a short time ago"
+                raise Refusal(account.duplicate_status, reason)
+        except Refusal as refusal:
+            await self._store.drop_parts([part for part in parts if part.id == last])
+            await self._end_parts(
+                account, [part for part in parts if part.id != last], MessageState.REJECTED, refusal.reason, now
+            )
+            raise
+        if message.progress.stage is Stage.READY:
+            self._outlet.offer(message)
+
+    def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
+        """The prefix stands in the first part only, so the parts are joined before anything is read."""
+        pdus = [_decoded(part.pdu) for part in parts]
+        first = pdus[0]
+        if any(pdu.data_coding != first.data_coding for pdu in pdus):
+            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, "the parts of one message differ in data_coding")
+        # A header that is more than the concatenation stands in every part; the first one's speaks for all.
+        header, _ = user_data(first)
+        body = b"".join(user_data(pdu)[1] for pdu in pdus)
+        alphabet = Alphabet(parts[0].alphabet)
+        message = self._read(account, parts[0].bind, alphabet, first, parts[0].pdu, header, body, now)
+        asking = [part for part in parts if part.notify is not Notify.NOBODY]
+        message.id = parts[0].id
+        message.part_ids = tuple(part.id for part in asking)
+        message.notify = asking[0].notify if asking else Notify.NOBODY
+        message.registered_delivery = asking[0].registered_delivery if asking else 0
+        return message
+
+    async def _end_parts(
+        self, account: AccountState, parts: Sequence[Part], state: MessageState, reason: str, now: Millis
+    ) -> None:
+        """Acknowledged parts that will never be a message: one message that only says so, with their receipts."""
+        if not parts:
+            return
+        first = _decoded(parts[0].pdu)
+        asking = [part for part in parts if part.notify is not Notify.NOBODY]
+        message = _message(
+            first,
+            parts[0].pdu,
+            id=parts[0].id,
+            account=account.name,
+            bind=parts[0].bind,
+            command=Binary(
+                data=b"".join(user_data(_decoded(part.pdu))[1] for part in parts), data_coding=first.data_coding
+            ),
+            now=parts[0].accepted_at,
+            due=now,
+            expires=parts[0].expires,
+            stage=Stage.WAITING,
+            notify=asking[0].notify if asking else Notify.NOBODY,
+            window=0,
+        )
+        message.registered_delivery = asking[0].registered_delivery if asking else 0
+        message.part_ids = tuple(part.id for part in asking)
+        # Not due before it has ended: a dispatcher must never take it.
+        message.progress = Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000)
+        verdict = await self._store.join(message, parts)
+        if isinstance(verdict, StoreFailed):
+            raise verdict
+        self._applied(await self._store.apply([Settled(id=message.id, state=state, reason=reason)], now))
+
+    async def sweep(self) -> None:
+        """Settle the sets whose rest never came, and those that a crash left whole but not joined. At start, then
+        from time to time."""
+        now = self._clock()
+        for parts in await self._store.held_parts(now, 1000):
+            account = self.accounts.get(parts[0].account)
+            if account is None:
+                await self._store.drop_parts(parts)
+            elif len(parts) == parts[0].total:
+                with contextlib.suppress(Refusal):
+                    await self._join(account, parts, now)
+            else:
+                reason = f"{len(parts)} of {parts[0].total} parts came in time"
+                await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
+
+    # Start, reload, stop ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled: look for parts that wait in vain."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreFailed as failed:
+                self._log.error("parts were not looked at", reason=str(failed))
+            await asyncio.sleep(_PARTS_EVERY)
+
+    def reload(self, accounts: dict[str, AccountConfig]) -> None:
+        """New limits for those that stay. One that was taken out keeps its counters until its last message is done."""
+        for name, config in accounts.items():
+            if name in self.accounts:
+                self.accounts[name].apply(config)
+            else:
+                self.accounts[name] = AccountState(name, config)
+
+    async def drain(self) -> None:
+        """Take no more; wait until what was taken is answered."""
+        self.open = False
+        if self._pending:
+            await self._idle.wait()
+
+    def _settle_down(self) -> None:
+        if not self.open and not self._pending:
+            self._idle.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+# Pure pieces ---------------------------------------------------------------------------------------------------------
+
+
+def _message(
+    pdu: SubmitSm,
+    frame: bytes,
+    *,
+    id: int,
+    account: str,
+    bind: int,
+    command: Command,
+    now: Millis,
+    due: Millis,
+    expires: Millis,
+    stage: Stage,
+    notify: Notify,
+    window: int,
+) -> Message:
+    return Message(
+        id=id,
+        account=account,
+        bind=bind,
+        sequence=pdu.sequence_number,
+        kind=KIND_OF[type(command)],
+        command=command,
+        source=pdu.source_addr,
+        source_ton=pdu.source_addr_ton,
+        source_npi=pdu.source_addr_npi,
+        destination=pdu.destination_addr,
+        destination_ton=pdu.dest_addr_ton,
+        destination_npi=pdu.dest_addr_npi,
+        priority=pdu.priority_flag,
+        registered_delivery=pdu.registered_delivery,
+        notify=notify,
+        data_coding=pdu.data_coding,
+        pdu=frame,
+        accepted_at=now,
+        expires=expires,
+        duplicate_window=window,
+        progress=Progress(stage=stage, due=due),
+    )
+
+
+def _decoded(frame: bytes) -> SubmitSm:
+    pdu = decode(frame)
+    assert isinstance(pdu, SubmitSm)
+    return pdu
+
+
+def _opened(pdu: SubmitSm) -> tuple[Segment | None, bytes, bytes]:
+    """Which part it is (None: it is whole), what stands in its header besides, its data."""
+    try:
+        return segment_of(pdu), *user_data(pdu)
+    except BadHeader as broken:
+        raise Refusal(CommandStatus.ESME_RSUBMITFAIL, str(broken)) from None
+
+
+def _alphabet(system_type: str, config: AccountConfig) -> Alphabet:
+    """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (seed 002), whatever the account says."""
+    return Alphabet.ISO if system_type.upper() == "ISO" else Alphabet(config.alphabet)
+
+
+def _notify(registered_delivery: int, config: AccountConfig) -> Notify:
+    """A status goes to the account's HTTP handler where registered_delivery is not set (smsc.ru, SMPP statuses)."""
+    if registered_delivery & 0x13:
+        return Notify.SMPP
+    return Notify.HTTP if config.handler else Notify.NOBODY
+
+
+def _check_destination(kind: Kind, destination: str) -> None:
+    """An address is a number, but for e-mail (its own convention checks it) and for chats of a bot."""
+    if kind is Kind.MAIL or _NUMBER.match(destination) or (kind is Kind.BOT and _CHAT.match(destination)):
+        return
+    raise Refusal(CommandStatus.ESME_RINVDSTADR, "destination_addr is 3 to 20 digits, with or without a plus")
+
+
+def _times(pdu: SubmitSm, config: AccountConfig, now: Millis) -> tuple[Millis, Millis]:
+    """schedule_delivery_time and validity_period (SMPP 3.4 §7.1.1) → when it is due, when it expires.
+
+    A schedule in the past means at once. A validity that ends before the message is due, or has ended, is refused.
+    """
+    due = now
+    if pdu.schedule_delivery_time:
+        due = max(now, _time(pdu.schedule_delivery_time, now, config, CommandStatus.ESME_RINVSCHED))
+    if not pdu.validity_period:
+        return due, due + int(config.default_validity * 1000)
+    expires = _time(pdu.validity_period, now, config, CommandStatus.ESME_RINVEXPIRY)
+    if expires <= due:
+        raise Refusal(CommandStatus.ESME_RINVEXPIRY, "validity_period ends before the message is to be sent")
+    return due, min(expires, due + int(config.max_validity * 1000))
+
+
+def _time(value: str, now: Millis, config: AccountConfig, status: CommandStatus) -> Millis:
+    try:
+        moment = parse_time(value, datetime.fromtimestamp(now / 1000, UTC))
+    except ValueError as wrong:
+        raise Refusal(status, str(wrong)) from None
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,135 @@
+"""Providers call us: `/callback/NAME/TOKEN`, answered only when what it said is durable.
+
+Access fails closed: no token configured, no such provider, a wrong token and a peer outside the allowed networks all
+look the same from outside (404), and the log says which it was, without the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from ..config import Network, ProviderConfig
+from ..model import Incoming, Millis, StatusReport
+from ..providers.base import BadCallback, Callback, Provider
+from ..store.base import StoreFailed
+
+Report = Callable[[str, Sequence[StatusReport]], Awaitable[None]]
+Receive = Callable[[str, Sequence[Incoming]], Awaitable[None]]
+
+
+class TooLarge(Exception):
+    """The body is longer than `max_body`."""
+
+
+class Callbacks:
+    """The entrance for every configured provider."""
+
+    def __init__(
+        self,
+        *,
+        providers: dict[str, Provider[Any]],
+        config: dict[str, ProviderConfig],
+        report: Report,
+        receive: Receive,
+        clock: Callable[[], Millis],
+        max_body: int,
+    ) -> None:
+        self.providers = providers
+        self.config = config
+        self._report = report
+        self._receive = receive
+        self._clock = clock
+        self._max_body = max_body
+        self._log = structlog.get_logger("callback")
+        #: Counted for /metrics.
+        self.taken = 0
+        self.refused = 0
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        for path in ("/callback/{name}/{token}", "/callback/{name}/{token}/{rest:path}"):
+            router.add_api_route(path, self.answer, methods=["GET", "POST"], include_in_schema=False)
+        return router
+
+    async def answer(self, request: Request) -> Response:
+        """One callback, from the door to the answer."""
+        name = request.path_params["name"]
+        peer = request.client.host if request.client else ""
+        provider = self.providers.get(name)
+        if provider is None or (why := self._closed(name, request.path_params["token"], peer)):
+            self.refused += 1
+            self._log.warning(
+                "callback refused", provider=name[:64], peer=peer, reason=why if provider else "no such provider"
+            )
+            return Response(status_code=404)
+        try:
+            callback = Callback(
+                method=request.method,
+                path=request.path_params.get("rest", ""),
+                query=request.scope["query_string"],
+                headers=dict(request.headers),
+                body=await _body(request, self._max_body),
+                peer=peer,
+            )
+            return await self.take(provider, callback)
+        except TooLarge:
+            self.refused += 1
+            self._log.warning("callback refused", provider=name, peer=peer, reason=f"more than {self._max_body} octets")
+            return Response(status_code=413)
+
+    async def take(self, provider: Provider[Any], callback: Callback) -> Response:
+        """What a provider's callback leads to; also the way in for a provider that lives in this process."""
+        try:
+            reply = provider.callback(callback, self._clock())
+        except BadCallback as bad:
+            self.refused += 1
+            self._log.warning("callback refused", provider=provider.name, peer=callback.peer, reason=str(bad))
+            return Response(status_code=bad.status)
+        try:
+            if reply.reports:
+                await self._report(provider.name, reply.reports)
+            if reply.incoming:
+                await self._receive(provider.name, reply.incoming)
+        except StoreFailed as failed:
+            # Not kept: the provider is to come again.
+            self._log.error("callback not kept", provider=provider.name, reason=str(failed))
+            return Response(status_code=503)
+        self.taken += 1
+        return Response(reply.body, reply.status, media_type=reply.content_type)
+
+    def _closed(self, name: str, token: str, peer: str) -> str:
+        """Why this peer with this token may not come in; empty if it may."""
+        config = self.config[name]
+        if not config.callback_token:
+            return "no callback_token configured"
+        if not hmac.compare_digest(config.callback_token.encode(), token.encode()):
+            return "wrong token"
+        if config.callback_networks and not allowed(peer, config.callback_networks):
+            return "not in callback_networks"
+        return ""
+
+
+def allowed(peer: str, networks: Sequence[Network]) -> bool:
+    """Whether the address is in one of the networks; an IPv4 address in IPv6 clothes counts as itself."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address.version == network.version and address in network for network in networks)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge
+    return bytes(body)
