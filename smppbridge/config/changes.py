@@ -1,0 +1,76 @@
+"""What differs between two configurations, in lines for a person: what a reload did, and what it could not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from .mistakes import dotted, written
+from .secrets import is_secret
+from .tables import Config
+
+#: Tables and keys that are read once, at start-up: sockets, the store, what providers' connections are made of.
+AFTER_RESTART = (
+    "smpp.listeners",
+    "smpp.max_connections",
+    "http",
+    "store",
+    "log",
+)
+
+
+def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTART) -> list[str]:
+    """One line a change, such as `[accounts.demo] throughput: 0 → 50`; secrets only as "changed".
+
+    What stands under a name of `after_restart` says that it needs one.
+    """
+    lines = []
+    for place, before, after, secret in _changes(old, new, ()):
+        if _is_table(before) or _is_table(after):
+            line = f"[{dotted(place)}]: {'gone' if after is None else 'new'}"
+        elif secret:
+            line = f"[{dotted(place[:-1])}] {place[-1]}: changed"
+        else:
+            line = f"[{dotted(place[:-1])}] {place[-1]}: {_shown(before)} → {_shown(after)}"
+        path = ".".join(place)
+        if any(path == name or path.startswith(f"{name}.") for name in after_restart):
+            line += " (needs a restart)"
+        lines.append(line)
+    if old.routes != new.routes:
+        lines.append(f"[[routes]]: changed, {len(old.routes)} before, {len(new.routes)} now")
+    return lines
+
+
+def _changes(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any, bool]]:
+    """Place, value before, value after, whether it is secret. A value that is not there is None."""
+    before, after = _keys(old), _keys(new)
+    fields = type(new).model_fields if isinstance(new, BaseModel) else {}
+    for name in [*before, *(name for name in after if name not in before)]:
+        one, other = before.get(name), after.get(name)
+        if one == other or (not place and name == "routes"):
+            continue
+        if _is_table(one) and _is_table(other):
+            yield from _changes(one, other, (*place, name))
+        else:
+            secret = is_secret(name) or (name in fields and not fields[name].repr)
+            yield (*place, name), one, other, secret
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, BaseModel | Mapping)
+
+
+def _keys(table: Any) -> dict[str, Any]:
+    if isinstance(table, BaseModel):
+        return {**{name: getattr(table, name) for name in type(table).model_fields}, **(table.model_extra or {})}
+    return dict(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        return f"{len(value)} of them"
+    return written(value)

@@ -1,0 +1,386 @@
+"""What has to fit together in the configuration: the rules that take more than one value, or a look at the machine.
+
+Each rule is one function over the tables that could be read (`Tables`), so that a mistake in one table hides none in
+another. A rule says what it finds through `Said`; it never raises.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from pdu import CommandStatus
+
+from ..model import Kind
+from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
+from .secrets import MASK, Opened, Place, Source, is_secret, readable_by_others
+from .tables import AccountConfig, Config, HttpConfig, ProviderConfig, Route, SmppConfig, address, is_loopback
+
+#: SMPP 3.4 §5.2.1: 16 octets with the NUL.
+SYSTEM_ID_MAX = 15
+#: SMPP 3.4 §5.2.2: 9 octets with the NUL.
+PASSWORD_MAX = 8
+#: Characters of a callback token that is not worth guessing.
+TOKEN_MIN = 16
+
+
+class Adapter(Protocol):
+    """What is asked of an adapter's class (`providers.base.Provider` has it)."""
+
+    Settings: ClassVar[type[BaseModel]]
+    kinds: ClassVar[frozenset[Kind]]
+    ask_batch: ClassVar[int]
+
+
+#: From `adapter = NAME` to its class; any exception means that there is none, and its text says so.
+Adapters: TypeAlias = Callable[[str], type[Adapter]]
+
+
+class Tables(NamedTuple):
+    """The tables that could be read each by itself; what could not be is missing here."""
+
+    smpp: SmppConfig | None
+    http: HttpConfig | None
+    accounts: dict[str, AccountConfig]
+    providers: dict[str, ProviderConfig]
+    routes: dict[int, Route]
+    #: Names that stand in the file, with or without a mistake in their tables.
+    account_names: frozenset[str]
+    provider_names: frozenset[str]
+
+
+class Said:
+    """Collects what the rules find."""
+
+    def __init__(self, file: Path, raw: dict[str, Any]) -> None:
+        self._file = str(file)
+        self._raw = raw
+        self.mistakes: list[Finding] = []
+        self.warnings: list[Finding] = []
+
+    def mistake(self, place: Place, said: str) -> None:
+        self.mistakes.append(self._finding(place, said))
+
+    def warning(self, place: Place, said: str) -> None:
+        self.warnings.append(self._finding(place, said))
+
+    def errors(self, error: ValidationError, model: type[BaseModel], above: Place, others: tuple[str, ...]) -> None:
+        """What pydantic says of a table whose model only an adapter knows."""
+        self.mistakes += worded(error, file=self._file, raw=self._raw, model=model, above=above, others=others)
+
+    def _finding(self, place: Place, said: str) -> Finding:
+        return finding(self._file, self._raw, spot(place, Config), said)
+
+
+# Secrets -------------------------------------------------------------------------------------------------------------
+
+
+def check_sources(opened: Opened, said: Said) -> None:
+    for place, reason in opened.unreadable.items():
+        said.mistake(place, reason)
+
+
+def check_mode(file: Path, opened: Opened, tables: Tables, said: Said) -> None:
+    """A file that others may read must hold no secret.
+
+    A client that can only come from this machine is worth a warning, and the demo account, whose password everybody
+    knows, not even that.
+    """
+    if not readable_by_others(file):
+        return
+    advice = f"others may read {file}; run: chmod 600 {file}, or keep the secret elsewhere: {{ file = … }}"
+    for place in _plain_secrets(opened, tables):
+        account = tables.accounts.get(str(place[1])) if place[0] == "accounts" and len(place) == 3 else None
+        if account is not None and _local(account):
+            if (place[1], account.password) != ("demo", "demo"):
+                said.warning(place, advice)
+        else:
+            said.mistake(place, advice)
+
+
+def _plain_secrets(opened: Opened, tables: Tables) -> Iterator[Place]:
+    """Places of secrets that stand in the file itself."""
+    candidates: list[Place] = []
+    for name, account in tables.accounts.items():
+        candidates.append(("accounts", name, "password"))
+        if account.handler is not None:
+            candidates.append(("accounts", name, "handler", "secret"))
+    for name, provider in tables.providers.items():
+        candidates.append(("providers", name, "callback_token"))
+        candidates += [("providers", name, key) for key in provider.own if is_secret(key)]
+    for place in candidates:
+        if place not in opened.sources and isinstance(value := at(opened.values, place), str) and value:
+            yield place
+
+
+def _local(account: AccountConfig) -> bool:
+    return bool(account.allowed_networks) and all(network.is_loopback for network in account.allowed_networks)
+
+
+# [smpp] and [http] ---------------------------------------------------------------------------------------------------
+
+
+def check_listeners(tables: Tables, said: Said) -> None:
+    taken: dict[tuple[str, int], Place] = {}
+    if tables.smpp is not None:
+        if not tables.smpp.listeners:
+            said.mistake(("smpp", "listeners"), "expected at least one listener")
+        for number, listener in enumerate(tables.smpp.listeners):
+            place = ("smpp", "listeners", number)
+            _claim(listener.listen, (*place, "listen"), taken, said)
+            if listener.tls is not None:
+                _check_tls(listener.tls.certificate, listener.tls.key, (*place, "tls"), said)
+        if tables.smpp.enquire_link_after >= tables.smpp.inactivity_timeout:
+            said.warning(
+                ("smpp", "enquire_link_after"),
+                "not shorter than inactivity_timeout: quiet clients are closed before they are asked",
+            )
+    if tables.http is not None and tables.http.listen is not None:
+        _claim(tables.http.listen, ("http", "listen"), taken, said)
+
+
+def _claim(listen: str, place: Place, taken: dict[tuple[str, int], Place], said: Said) -> None:
+    host, port = address(listen)
+    other = taken.setdefault((host, port), place)
+    if other != place and port:
+        where = spot(other, Config)
+        said.mistake(place, f"already taken by {where.table} {where.key}")
+
+
+def _check_tls(certificate: Path, key: Path, place: Place, said: Said) -> None:
+    readable = True
+    for name, path in (("certificate", certificate), ("key", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            said.mistake((*place, name), f"cannot be read: {error.strerror}")
+            readable = False
+    if not readable:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        said.mistake((*place, "certificate"), f"certificate and key do not load together: {reason}")
+    if readable_by_others(key):
+        said.warning((*place, "key"), f"others may read it; run: chmod 600 {key}")
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key asks for a passphrase; expected one without")
+
+
+# [accounts] ----------------------------------------------------------------------------------------------------------
+
+
+def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
+    owners: dict[str, str] = {}
+    in_file = opened.values.get("accounts")
+    if in_file == {}:
+        said.warning(("accounts",), "there is no account: nobody can bind")
+    for name, table in in_file.items() if isinstance(in_file, dict) else ():
+        if isinstance(table, dict):
+            _check_name(name, table.get("system_id") or name, owners, said)
+            _check_password(name, table, tables.accounts.get(name), said)
+    for name, account in tables.accounts.items():
+        place = ("accounts", name)
+        if not account.allowed_networks:
+            said.warning((*place, "allowed_networks"), "nobody may bind from anywhere")
+        if account.default_validity > account.max_validity:
+            said.mistake((*place, "default_validity"), "longer than max_validity")
+        _check_status(name, account, said)
+        if account.handler is not None and account.handler.timeout == 0:
+            said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
+
+
+def _check_name(name: str, system_id: object, owners: dict[str, str], said: Said) -> None:
+    if not isinstance(system_id, str):
+        return
+    place = ("accounts", name)
+    other = owners.setdefault(system_id, name)
+    if other != name:
+        said.mistake(place, f'has the same system_id "{system_id}" as [{dotted(("accounts", other))}]')
+    if name == system_id and len(name) > SYSTEM_ID_MAX:
+        said.mistake(place, f"its name has more than the {SYSTEM_ID_MAX} characters of a system_id; set system_id")
+    if not (system_id.isascii() and system_id.isprintable()):
+        said.mistake(place, f'"{system_id}" is no system_id: expected printable ASCII characters; set system_id')
+
+
+def _check_password(name: str, table: dict[str, Any], account: AccountConfig | None, said: Said) -> None:
+    place = ("accounts", name)
+    given = [key for key in _PASSWORDS if table.get(key) not in (None, "")]
+    if not given:
+        said.mistake(place, f"has no password: expected one of {', '.join(_PASSWORDS)}")
+    elif len(given) > 1:
+        said.mistake(place, f"has several passwords: {', '.join(given)}; keep one of them")
+    elif account is not None and account.password != MASK and len(account.password) > PASSWORD_MAX:
+        said.warning(
+            (*place, given[0]),
+            f"longer than the {PASSWORD_MAX} characters of SMPP 3.4: many clients cut it and cannot bind",
+        )
+
+
+_PASSWORDS = ("password", "password_file", "password_env", "password_hash")
+
+
+def password_source(account: AccountConfig) -> tuple[str, Source] | None:
+    """The key that says where the account's password is kept, if it is not in the file, and the place."""
+    if account.password_file is not None:
+        return "password_file", Source("file", str(account.password_file))
+    if account.password_env:
+        return "password_env", Source("env", account.password_env)
+    return None
+
+
+def _check_status(name: str, account: AccountConfig, said: Said) -> None:
+    status = account.duplicate_status
+    names = [member.name for member in CommandStatus if member is not CommandStatus.ESME_ROK]
+    if status not in names:
+        said.mistake(
+            ("accounts", name, "duplicate_status"),
+            f"expected the name of a command_status such as ESME_RSUBMITFAIL{did_you_mean(status, names)}",
+        )
+    elif status in ("ESME_RTHROTTLED", "ESME_RMSGQFUL"):
+        said.warning(
+            ("accounts", name, "duplicate_status"),
+            "a temporary status: clients such as Kannel send the same message again until it goes through",
+        )
+
+
+# [providers] ---------------------------------------------------------------------------------------------------------
+
+
+def check_providers(tables: Tables, adapters: Adapters | None, said: Said) -> None:
+    http = tables.http
+    for name, provider in tables.providers.items():
+        place = ("providers", name)
+        if isinstance(provider.verify, Path) and not provider.verify.is_file():
+            said.mistake((*place, "verify"), "there is no such file")
+        if provider.verify is False:
+            said.warning((*place, "verify"), "anybody on the way can read and change what is sent")
+        if provider.retry_first > provider.retry_max:
+            said.mistake((*place, "retry_first"), "longer than retry_max")
+        if provider.poll_first > provider.poll_max:
+            said.mistake((*place, "poll_first"), "longer than poll_max")
+        for key in ("timeout", "connect_timeout", "retry_first", "poll_first"):
+            if getattr(provider, key) == 0:
+                said.mistake((*place, key), "expected more than 0 seconds")
+        token = provider.callback_token
+        if token and http is not None and http.listen is None:
+            said.warning((*place, "callback_token"), "[http] listen is switched off: nobody can call back")
+        elif token and token != MASK and http is not None and len(token) < TOKEN_MIN:
+            host, _ = address(http.listen or "localhost:0")
+            if not is_loopback(host):
+                said.warning((*place, "callback_token"), f"easy to guess: expected {TOKEN_MIN} characters or more")
+        if token and "/" in token:
+            said.mistake((*place, "callback_token"), "expected one segment of a path, without /")
+        if adapters is not None:
+            _check_adapter(name, provider, adapters, said)
+
+
+def _check_adapter(name: str, provider: ProviderConfig, adapters: Adapters, said: Said) -> None:
+    place = ("providers", name)
+    try:
+        adapter = adapters(provider.adapter)
+    except Exception as error:
+        # The class may be somebody else's: whatever it raises on import is for the operator to read.
+        said.mistake((*place, "adapter"), str(error) or type(error).__name__)
+        return
+    if beyond := provider.kinds - adapter.kinds:
+        names = ", ".join(sorted(kind.value for kind in beyond))
+        said.mistake((*place, "kinds"), f"the adapter {provider.adapter} cannot carry {names}")
+    if provider.when_in_doubt == "ask" and not adapter.ask_batch:
+        said.mistake((*place, "when_in_doubt"), f"the adapter {provider.adapter} cannot be asked for a status")
+    common = (*ProviderConfig.model_fields, *_kept_elsewhere(adapter.Settings))
+    try:
+        adapter.Settings.model_validate(provider.own)
+    except ValidationError as error:
+        said.errors(error, adapter.Settings, place, common)
+    if adapter.Settings.model_config.get("extra", "ignore") == "ignore":
+        known = [*adapter.Settings.model_fields, *common]
+        known += [field.alias for field in adapter.Settings.model_fields.values() if field.alias]
+        for key in provider.own:
+            if key not in known:
+                said.mistake((*place, key), f"unknown key{did_you_mean(key, known)}")
+
+
+def _kept_elsewhere(settings: type[BaseModel]) -> dict[str, tuple[str, str]]:
+    """`KEY_file` and `KEY_env` of every secret KEY of an adapter → KEY and the kind of source."""
+    return {
+        f"{key}_{kind}": (key, kind)
+        for key, field in settings.model_fields.items()
+        if field.annotation in (SecretStr, SecretStr | None)
+        for kind in ("file", "env")
+    }
+
+
+def provider_sources(provider: ProviderConfig, adapters: Adapters) -> dict[str, tuple[str, Source]]:
+    """Keys of the table that say where a secret of the adapter is kept → the secret's own key, and the place."""
+    try:
+        elsewhere = _kept_elsewhere(adapters(provider.adapter).Settings)
+    except Exception:
+        # There is no such adapter: `check_providers` says so.
+        return {}
+    return {
+        key: (elsewhere[key][0], Source(elsewhere[key][1], value))
+        for key, value in provider.own.items()
+        if key in elsewhere and isinstance(value, str)
+    }
+
+
+# [[routes]] ----------------------------------------------------------------------------------------------------------
+
+
+def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
+    everything: int | None = None
+    for number, route in tables.routes.items():
+        place = ("routes", number)
+        if route.account and route.account not in tables.account_names:
+            hint = did_you_mean(route.account, tables.account_names)
+            said.mistake((*place, "account"), f"there is no [accounts.{dotted([route.account])}]{hint}")
+        for at_place, name in enumerate(route.providers):
+            if name not in tables.provider_names:
+                hint = did_you_mean(name, tables.provider_names)
+                said.mistake((*place, "providers", at_place), f"there is no [providers.{dotted([name])}]{hint}")
+            elif name in route.providers[:at_place]:
+                said.mistake((*place, "providers", at_place), "stands there twice")
+        for at_place, prefix in enumerate(route.destination):
+            if not prefix.isdigit():
+                said.mistake((*place, "destination", at_place), "expected the first digits of a number, without +")
+        if everything is not None:
+            said.warning(place, f"never used: [[routes]] #{everything + 1} takes everything before it")
+        elif not (route.account or route.kinds or route.destination or route.source):
+            everything = number
+        _check_kinds(number, route, tables, adapters, said)
+    routed = {route.account for route in tables.routes.values()}
+    if "" not in routed and len(tables.routes) > 0:
+        for name in sorted(tables.account_names - routed):
+            said.warning(("accounts", name), "no route takes its messages: every one of them will be refused")
+
+
+def _check_kinds(number: int, route: Route, tables: Tables, adapters: Adapters | None, said: Said) -> None:
+    """A kind that a route names and none of its providers carries would only ever be refused."""
+    carried: set[Kind] = set()
+    for name in route.providers:
+        provider = tables.providers.get(name)
+        kinds = _carried(provider, adapters) if provider is not None else None
+        if kinds is None:
+            return
+        carried |= kinds
+    for kind in sorted(route.kinds - carried):
+        said.warning(("routes", number, "kinds"), f"none of its providers can carry {kind.value}")
+
+
+def _carried(provider: ProviderConfig, adapters: Adapters | None) -> frozenset[Kind] | None:
+    """What a provider carries; None: not known."""
+    if provider.kinds:
+        return provider.kinds
+    try:
+        return adapters(provider.adapter).kinds if adapters is not None else None
+    except Exception:
+        # There is no such adapter: `check_providers` says so.
+        return None

@@ -1,0 +1,329 @@
+"""The tables of `conf/*.toml`: every table is one class here, every key one field.
+
+The comment beside a field is what the operator reads in `conf/smppbridge.toml` and in docs/configuration.md. What can
+be told from one value is checked here, what takes more than one value in `rules`. A field with `repr=False` is secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..model import Kind
+from .mistakes import Unit
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: object) -> object:
+    """ "90s" → 90.0. Whatever it does not know it leaves to pydantic, which says what was expected."""
+    if isinstance(value, str):
+        text = value.strip()
+        for unit in ("ms", "s", "m", "h", "d"):
+            number = text.removesuffix(unit)
+            if number != text and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number.strip()):
+                return float(number) * _UNITS[unit]
+    return value
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value.strip())
+    except ValueError:
+        pass
+    try:
+        meant = ip_network(value.strip(), strict=False)
+    except ValueError:
+        return value
+    raise ValueError(f'expected a network, this is an address within one; did you mean "{meant}"?')
+
+
+def _address(value: str) -> str:
+    try:
+        address(value)
+    except ValueError as error:
+        raise ValueError(f"expected {error}") from None
+    return value
+
+
+def _url(value: str) -> str:
+    if value and not re.match(r"https?://[^/\s]+", value):
+        raise ValueError("expected an address that begins with http:// or https://")
+    return value
+
+
+def _proxy(value: object) -> object:
+    if isinstance(value, str) and value and not re.match(r"(https?|socks5h?)://[^/\s]+", value):
+        raise ValueError("expected the address of a proxy such as http://proxy.example:3128")
+    return value or None
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('expected the IANA name of a time zone such as "UTC" or "Europe/Kyiv"') from None
+    return value
+
+
+def address(listen: str) -> tuple[str, int]:
+    """ "127.0.0.1:2775" or "[::1]:2775" → host and port; port 0 lets the system choose. Raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError('an address and a port such as "127.0.0.1:2775" or "[::1]:2775"')
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address of ours."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+#: TOML tells numbers, texts and switches apart, so "5" is no number here and true is none either.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
+Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), BeforeValidator(_seconds), Unit("seconds")]
+Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), Unit("messages a second")]
+Network = IPv4Network | IPv6Network
+NetworkText = Annotated[Network, BeforeValidator(_network)]
+Address = Annotated[str, AfterValidator(_address)]
+BindType = Literal["transmitter", "receiver", "transceiver"]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are mistakes, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Tls(Table):
+    """TLS from the first byte. Both files in PEM form."""
+
+    #: With the chain up to, but not including, the root.
+    certificate: Path
+    key: Path
+
+
+class Listener(Table):
+    """[[smpp.listeners]]: one address to listen on, plain or TLS."""
+
+    listen: Address = "127.0.0.1:2775"
+    tls: Tls | None = None
+
+
+class SmppConfig(Table):
+    """[smpp]: what holds for every client."""
+
+    listeners: tuple[Listener, ...] = (Listener(),)
+    #: How we call ourselves in bind responses.
+    system_id: str = Field(default="smppbridge", max_length=15)
+    #: A client that has not bound by then is closed.
+    session_init_timeout: Seconds = 30
+    #: We ask after this much silence …
+    enquire_link_after: Seconds = 45
+    #: … and close after this much (smsc.ru SMPP: two minutes without a message or ENQUIRE_LINK).
+    inactivity_timeout: Seconds = 120
+    #: A DELIVER_SM, ENQUIRE_LINK or UNBIND of ours that is not answered by then counts as not delivered.
+    response_timeout: Seconds = 60
+    #: Unanswered DELIVER_SM per bind.
+    window: Annotated[Whole, Unit("DELIVER_SM")] = Field(default=100, ge=1, le=10_000)
+    #: Octets; a longer command_length is a lost framing and closes the connection.
+    max_pdu: Annotated[Whole, Unit("octets")] = Field(default=131_072, ge=1024)
+    #: SUBMIT_SM being stored at once, over all clients; beyond it ESME_RTHROTTLED / ESME_RMSGQFUL.
+    max_pending: Annotated[Whole, Unit("messages")] = Field(default=10_000, ge=1)
+    #: Clients beyond this are closed at once.
+    max_connections: Annotated[Whole, Unit("connections")] = Field(default=4096, ge=1)
+
+
+class HttpConfig(Table):
+    """[http]: callbacks, health, metrics."""
+
+    #: "" switches HTTP off.
+    listen: Annotated[Address | None, BeforeValidator(lambda value: None if value == "" else value)] = "127.0.0.1:8080"
+    #: Where providers reach us, for what is shown to the operator.
+    public_url: Annotated[str, AfterValidator(_url)] = ""
+    #: Larger callbacks are refused with 413.
+    max_body: Annotated[Whole, Unit("octets")] = Field(default=1_048_576, ge=1024)
+    #: Who may see /metrics.
+    metrics_networks: tuple[NetworkText, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+class StoreConfig(Table):
+    """[store]: where messages are safe."""
+
+    #: memory keeps nothing over a restart: for trying out only.
+    engine: Literal["sqlite", "memory"] = "sqlite"
+    #: The SQLite file; its folder is made where it is missing.
+    path: Path = Path("var/smppbridge.db")
+    #: Final messages and their time-lines are forgotten after this.
+    retention: Seconds = 30 * 86400
+    #: 0 to 255: part of every message id; differs between gateways that share clients.
+    node: Whole = Field(default=0, ge=0, le=255)
+
+
+class LogConfig(Table):
+    """[log]: what is written to standard error."""
+
+    #: auto: readable on a terminal, JSON elsewhere.
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    #: Message texts in the log: only while you look for a mistake.
+    texts: Switch = False
+
+
+class Handler(Table):
+    """[accounts.NAME.handler]: the account's own HTTP handler, for statuses of messages without registered_delivery."""
+
+    url: Annotated[str, AfterValidator(_url)] = Field(min_length=1, repr=False)
+    #: Signs what is sent, as the callback of the smsc HTTP API is signed; empty: not signed.
+    secret: str = Field(default="", repr=False)
+    signature: Literal["md5", "sha1", "crc32"] = "md5"
+    #: For one request.
+    timeout: Seconds = 10
+    #: Given up after this.
+    retry_for: Seconds = 86400
+
+
+class AccountConfig(Table):
+    """[accounts.NAME]: one client (ESME); NAME is its system_id unless `system_id` says otherwise."""
+
+    #: Empty: the name of the table.
+    system_id: str = Field(default="", max_length=15)
+    #: One of the next four. `password` in the file asks for the file's mode 0600. Clients send 8 characters at most.
+    password: str = Field(default="", repr=False)
+    #: Mode 0600. After loading its content stands in `password`.
+    password_file: Path | None = None
+    #: Name of an environment variable. After loading its content stands in `password`.
+    password_env: str = ""
+    #: From `smppbridge hash-password`.
+    password_hash: str = Field(default="", repr=False)
+    #: Who may bind from where. Nobody, if it is empty.
+    allowed_networks: tuple[NetworkText, ...]
+    #: How it may bind.
+    bind_types: tuple[BindType, ...] = ("transmitter", "receiver", "transceiver")
+    #: At the same time.
+    max_binds: Annotated[Whole, Unit("binds")] = Field(default=10, ge=1)
+    #: Messages a second, 0 is unlimited; `burst` is how many may come at once (0: one second's worth).
+    throughput: Rate = 0
+    burst: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: SUBMIT_SM being stored at once for this account.
+    max_pending: Annotated[Whole, Unit("messages")] = Field(default=2000, ge=1)
+    #: The text may say what it is (`__VIBER__: …`); off: every text is an SMS.
+    conventions: Switch = True
+    #: What data_coding 0 is when nothing in the text tells. `system_type = ISO` at bind wins.
+    alphabet: Literal["gsm", "iso"] = "gsm"
+    #: An identical message within this time is refused; 0 lets it through.
+    duplicate_window: Seconds = 60
+    #: A permanent status: clients like Kannel repeat on ESME_RTHROTTLED.
+    duplicate_status: str = "ESME_RSUBMITFAIL"
+    #: Validity period where the client says nothing …
+    default_validity: Seconds = 86400
+    #: … and at most.
+    max_validity: Seconds = 7 * 86400
+    #: How long parts of a long message wait for each other.
+    parts_timeout: Seconds = 3600
+    #: Undelivered receipts are kept this long, and this many.
+    receipts_for: Seconds = 3 * 86400
+    receipts_max: Annotated[Whole, Unit("receipts")] = Field(default=1_000_000, ge=1)
+    #: Of the dates in receipts and of absolute times without an offset: an IANA name such as "Europe/Kyiv".
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
+    vendor_tlvs: Switch = True
+    #: See [accounts.NAME.handler].
+    handler: Handler | None = None
+
+
+class ProviderConfig(BaseModel):
+    """[providers.NAME]: what every provider has; the adapter's own keys stand in the same table (`Settings`)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    #: The file name in `smppbridge/providers/`, or the dotted name of somebody else's class.
+    adapter: str
+    #: Empty: all that the adapter can.
+    kinds: frozenset[Kind] = frozenset()
+    #: Requests at once.
+    max_in_flight: Annotated[Whole, Unit("requests")] = Field(default=8, ge=1, le=1000)
+    #: Messages a second, 0 is unlimited.
+    rate: Rate = 0
+    #: Messages a request; 0: as many as the adapter allows.
+    batch: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: To reach the provider.
+    connect_timeout: Seconds = 5
+    #: For the whole request.
+    timeout: Seconds = 30
+    #: Address of an HTTP or SOCKS5 proxy; it may hold a password.
+    proxy: Annotated[str | None, BeforeValidator(_proxy)] = Field(default=None, repr=False)
+    #: Certificates of the provider: true checks them against the system's, a path against that file, false not at all.
+    verify: Switch | Path = True
+    #: What to do when the outcome of a request is unknown; empty: as the adapter says is safe.
+    when_in_doubt: Literal["", "repeat", "ask", "give_up"] = ""
+    #: First wait before another try, doubled each time with jitter, up to `retry_max`.
+    retry_first: Seconds = 5
+    retry_max: Seconds = 600
+    #: When to ask for a status first, doubled each time, up to `poll_max`.
+    poll_first: Seconds = 10
+    poll_max: Seconds = 900
+    #: How long after the validity a status may still come before the message ends.
+    grace: Seconds = 3600
+    #: Requests failing in a row that open the breaker, and for how long.
+    breaker_failures: Annotated[Whole, Unit("requests")] = Field(default=5, ge=1)
+    breaker_pause: Seconds = 30
+    #: Path segment of its callbacks; unguessable. Empty: no callbacks.
+    callback_token: str = Field(default="", repr=False)
+    #: Who may call back; empty: anybody who knows the token.
+    callback_networks: tuple[NetworkText, ...] = ()
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The keys that belong to the adapter."""
+        return dict(self.model_extra or {})
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Without the adapter's keys: only the adapter knows which of them are secret."""
+        for name, field in type(self).model_fields.items():
+            if field.repr:
+                yield name, getattr(self, name)
+
+
+class Route(Table):
+    """[[routes]]: the first one that fits decides; every key that is there must fit."""
+
+    #: Empty: of every account.
+    account: str = ""
+    #: Empty: of every kind.
+    kinds: frozenset[Kind] = frozenset()
+    #: The destination begins with one of these (digits, without plus).
+    destination: tuple[str, ...] = ()
+    #: The source is one of these; a `*` at the end matches the rest.
+    source: tuple[str, ...] = ()
+    #: In this order; the next is tried where the one before cannot.
+    providers: tuple[str, ...] = Field(min_length=1)
+
+
+class Config(Table):
+    """The whole file."""
+
+    smpp: SmppConfig = SmppConfig()
+    http: HttpConfig = HttpConfig()
+    store: StoreConfig = StoreConfig()
+    log: LogConfig = LogConfig()
+    accounts: dict[str, AccountConfig]
+    providers: dict[str, ProviderConfig]
+    routes: tuple[Route, ...]
