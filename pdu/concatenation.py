@@ -8,12 +8,17 @@ still tell the sender, so here such a header is `BadHeader` and nothing is guess
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from .constants import DataCoding, Tag
+from .declaration import DataSm, DeliverSm, SubmitMulti, SubmitSm
 from .text import CODINGS, Alphabet, Coding, encode_text
 
-UDHI = 0x40
+#: The PDUs that carry user data.
+Carrier: TypeAlias = SubmitSm | DeliverSm | SubmitMulti | DataSm
+
+# esm_class: the user data begins with a header. A plain number, for the sake of speed.
+_UDHI = 0x40
 
 # 3GPP TS 23.040 §9.2.3.24.1 and §9.2.3.24.8: concatenation with a reference of 8 and of 16 bits.
 _CONCATENATED = 0x00
@@ -71,15 +76,6 @@ class Header(NamedTuple):
         return bytes((len(elements),)) + elements if elements else b""
 
 
-class Carrier(Protocol):
-    """What is needed of a SUBMIT_SM, DELIVER_SM or DATA_SM."""
-
-    @property
-    def esm_class(self) -> int: ...
-
-    def tlv(self, tag: int) -> bytes | None: ...
-
-
 # Reading a PDU -------------------------------------------------------------------------------------------------------
 
 
@@ -102,8 +98,8 @@ def parse_header(data: bytes) -> tuple[Header, bytes]:
 
 def payload_of(pdu: Carrier) -> bytes:
     """All of the user data, from short_message or message_payload (SMPP 3.4 §5.3.2.32: never from both)."""
-    short: bytes = getattr(pdu, "short_message", b"")
-    payload = pdu.tlv(Tag.MESSAGE_PAYLOAD)
+    short = b"" if isinstance(pdu, DataSm) else pdu.short_message
+    payload = pdu.tlv(Tag.MESSAGE_PAYLOAD) if pdu.tlvs else None
     if payload is None:
         return short
     if short and payload:
@@ -116,7 +112,9 @@ def segment_of(pdu: Carrier) -> Segment | None:
 
     Raises `BadHeader` for what cannot be a part (part 0, part 3 of 2, of 0) and where header and SAR disagree.
     """
-    segment = parse_header(payload_of(pdu))[0].segment if pdu.esm_class & UDHI else None
+    if not pdu.tlvs and not pdu.esm_class & _UDHI:
+        return None
+    segment = parse_header(payload_of(pdu))[0].segment if pdu.esm_class & _UDHI else None
     sar = _sar_of(pdu)
     for one in (segment, sar):
         if one is not None and not 1 <= one.number <= one.total:
@@ -129,11 +127,14 @@ def segment_of(pdu: Carrier) -> Segment | None:
 
 def _sar_of(pdu: Carrier) -> Segment | None:
     """SMPP 3.4 §5.3.2.22 to 24: one of the three without the others is to be ignored."""
-    values = [pdu.tlv(tag) for tag in (Tag.SAR_MSG_REF_NUM, Tag.SAR_TOTAL_SEGMENTS, Tag.SAR_SEGMENT_SEQNUM)]
-    if any(value is None for value in values):
+    reference = pdu.tlv(Tag.SAR_MSG_REF_NUM)
+    total = pdu.tlv(Tag.SAR_TOTAL_SEGMENTS)
+    number = pdu.tlv(Tag.SAR_SEGMENT_SEQNUM)
+    if reference is None or total is None or number is None:
         return None
-    reference, total, number = (int.from_bytes(value or b"", "big") for value in values)
-    return Segment(reference, total, number)
+    if (len(reference), len(total), len(number)) != (2, 1, 1):
+        raise BadHeader("the SAR parameters are not of 2, 1 and 1 octets")
+    return Segment(int.from_bytes(reference, "big"), total[0], number[0])
 
 
 def user_data(pdu: Carrier) -> tuple[bytes, bytes]:
@@ -143,7 +144,7 @@ def user_data(pdu: Carrier) -> tuple[bytes, bytes]:
     message goes on as binary data, header first. Of parts, the first one's header stands for all.
     """
     payload = payload_of(pdu)
-    if not pdu.esm_class & UDHI:
+    if not pdu.esm_class & _UDHI:
         return b"", payload
     header, body = parse_header(payload)
     return header.without_segment().encode(), body
@@ -226,7 +227,7 @@ def split_sar(
 def _cut(text: str, alphabet: Alphabet, prefer: int | None, limits: dict[int, int]) -> tuple[int, Sequence[bytes]]:
     data_coding, data = encode_text(text, alphabet=alphabet, prefer=prefer)
     coding = CODINGS[data_coding]
-    septets = coding is Coding.DEFAULT and alphabet is Alphabet.GSM
+    septets = coding is Coding.DEFAULT and alphabet == Alphabet.GSM
     bits = 16 if coding is Coding.UCS2 else 7 if septets or data_coding == DataCoding.IA5 else 8
     if len(data) <= _WHOLE[bits]:
         return data_coding, [data]

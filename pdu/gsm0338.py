@@ -64,11 +64,11 @@ SAME_AS_ASCII: Final = bytes(code for code, character in enumerate(BASIC) if cod
 
 _NAME = "the GSM 03.38 alphabet"
 
-# The extended characters become two while they are still text (escape, then the character with the second code), so
-# that one pass of the C codec writes them all; a real escape in the text is not a character of the alphabet.
-_ENCODING = codecs.charmap_build(BASIC)
-_EXTENDED = {character: "\x1b" + BASIC[code] for code, character in EXTENSION.items()}
-_TO_EXTEND = re.compile("[" + re.escape("".join(_EXTENDED)) + "]")
+# For the charmap codec, which is C and takes octets as well as numbers. The escape is no character of the alphabet.
+_ENCODING: Final[dict[int, int | bytes]] = {
+    **{ord(character): code for code, character in enumerate(BASIC) if code != ESCAPE},
+    **{ord(character): bytes((ESCAPE, code)) for code, character in EXTENSION.items()},
+}
 
 _PAIR = re.compile("\x1b(.?)", re.DOTALL)
 # After an escape: the extended character where there is one, else the character of the basic table. A second escape
@@ -83,13 +83,10 @@ def encode(text: str) -> bytes:
         # Deleting what needs no translation is one pass in C, and for ordinary texts it leaves nothing.
         if not data.translate(None, SAME_AS_ASCII):
             return data
-    if "\x1b" in text:
-        raise Unencodable("\x1b", text.index("\x1b"), _NAME)
     try:
-        return codecs.charmap_encode(_TO_EXTEND.sub(_extended, text), "strict", _ENCODING)[0]
+        return codecs.charmap_encode(text, "strict", _ENCODING)[0]
     except UnicodeEncodeError as error:
-        character = error.object[error.start]
-        raise Unencodable(character, text.index(character), _NAME) from None
+        raise Unencodable(text[error.start], error.start, _NAME) from None
 
 
 def decode(data: bytes) -> str:
@@ -114,10 +111,6 @@ def fits(text: str) -> bool:
     except Unencodable:
         return False
     return True
-
-
-def _extended(match: re.Match[str]) -> str:
-    return _EXTENDED[match[0]]
 
 
 def _shown(match: re.Match[str]) -> str:

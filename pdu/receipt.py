@@ -55,11 +55,12 @@ class ReceiptText:
     done_date: str = NO_DATE
     stat: str = ""
     err: int = 0
-    #: The beginning of the message. Only this repetition may show "?": for what is not safe in every alphabet.
+    #: The beginning of the message. Only this repetition may show "?", for what is not safe in every alphabet, and a
+    #: space for a line break, because clients read a receipt with regular expressions whose `.` ends at one.
     text: str = ""
 
     def format(self) -> str:
-        echo = _NOT_SAFE.sub("?", self.text[:ECHO])
+        echo = _NOT_SAFE.sub("?", self.text[:ECHO].replace("\r", " ").replace("\n", " "))
         return (
             f"id:{self.id} sub:{self.sub:03d} dlvrd:{self.dlvrd:03d} submit date:{self.submit_date} "
             f"done date:{self.done_date} stat:{self.stat} err:{self.err:03d} text:{echo}"

@@ -107,7 +107,7 @@ def is_ucs2(data_coding: int) -> bool:
 
 
 def is_flash(data_coding: int) -> bool:
-    """Message class 0, shown at once (3GPP TS 23.038 §4): 0x10 to 0x1F and 0x50 to 0x5F with class 0, 0xF0 and 0xF4."""
+    """Message class 0, shown at once (3GPP TS 23.038 §4): class 0 under bit 4 (0x10, 0x18) or under 0xF0."""
     return (data_coding & 0x93 == 0x10) or (data_coding & 0xF3 == 0xF0)
 
 
@@ -115,7 +115,7 @@ def decode_text(data: bytes, data_coding: int, alphabet: Alphabet = Alphabet.GSM
     """Octets → text, strictly: what the coding does not have raises `Undecodable`."""
     coding = CODINGS[data_coding]
     if coding is Coding.DEFAULT:
-        return gsm0338.decode(data) if alphabet is Alphabet.GSM else data.decode("latin-1")
+        return gsm0338.decode(data) if alphabet == Alphabet.GSM else data.decode("latin-1")
     codec = _CODECS.get(coding)
     if codec is None:
         raise Undecodable(f"data_coding 0x{data_coding:02X} is {coding.value}, not a text that is read here")
@@ -128,7 +128,7 @@ def decode_text(data: bytes, data_coding: int, alphabet: Alphabet = Alphabet.GSM
 def encode_as(text: str, data_coding: int, alphabet: Alphabet = Alphabet.GSM) -> bytes:
     """Text → octets of this data_coding. Raises `Unencodable` where a character does not fit."""
     coding = CODINGS[data_coding]
-    if coding is Coding.DEFAULT and alphabet is Alphabet.GSM:
+    if coding is Coding.DEFAULT and alphabet == Alphabet.GSM:
         return gsm0338.encode(text)
     codec = "latin-1" if coding is Coding.DEFAULT else _CODECS.get(coding)
     if codec is None:
