@@ -1,0 +1,5 @@
+"""A message from a Telegram bot."""
+
+from esme import show
+
+show("79991230017", "__BOT__: Hello from a bot\nbot:@example_bot")

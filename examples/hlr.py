@@ -1,0 +1,5 @@
+"""A look-up of a number: its network comes back in the receipt."""
+
+from esme import show
+
+show("79991230018", "__HLR__")

@@ -1,0 +1,5 @@
+"""Is the number reachable? Nothing is shown on the phone."""
+
+from esme import show
+
+show("79991230019", "__PING__")

@@ -1,0 +1,5 @@
+"""Letters outside GSM 03.38 travel as UCS2."""
+
+from esme import show
+
+show("79991230021", "Доброго ранку! Пакунок прибув")
