@@ -7,6 +7,7 @@ result, so that the promises of design.md hold whatever arrives in whatever orde
 
 * Rule 3, exactly one final state: nothing leaves `Stage.FINAL`. What still comes is a line "late" and nothing else.
 * Rule 4, an unknown outcome is a state of its own: `Doubted` leads to `Stage.DOUBT`, and out of it only by an answer.
+  What a provider has (`Stage.SENT`) is never sent again: only a report or our own end leads out.
 * A receipt is born in the same transaction as the state that it tells.
 """
 
@@ -128,8 +129,9 @@ EVENTS = {
     "in doubt": "it may have been processed; the provider will be asked",
     "status": "a provider told a state that is not final",
     "final": "the one final state",
-    "late": "came after the final state: noted, not sent",
+    "late": "came too late to change anything: noted, not sent",
     "receipt": "the client answered the receipt with status 0",
+    "dropped": "the receipt waited longer than receipts are kept",
     "resent": "the client sent it again and got the same id",
 }
 
@@ -172,11 +174,16 @@ def step(message: Message, change: Change, now: Millis) -> Step:
     was = message.progress
     if was.stage is Stage.FINAL:
         return _after_the_end(message, change, now)
+    if was.stage is Stage.SENT and not isinstance(change, Handed | Looked):
+        return _already_there(message, change, now)
     match change:
         case Taken():
-            return Step(_evolve(was, stage=Stage.READY))
+            return Step(_evolve(was, stage=Stage.READY) if was.stage is Stage.WAITING else was)
         case Began(provider=provider):
-            return Step(_evolve(was, stage=Stage.SENDING, provider=provider, attempts=was.attempts + 1))
+            # A reference belongs to the provider that gave it: the next one is never asked by it.
+            ref = was.ref if provider == was.provider else ""
+            attempts = was.attempts + 1
+            return Step(_evolve(was, stage=Stage.SENDING, provider=provider, ref=ref, attempts=attempts))
         case Handed():
             return _handed(message, change, now)
         case Postponed(until=until, reason=reason):
@@ -194,6 +201,8 @@ def step(message: Message, change: Change, now: Millis) -> Step:
                 _line(message, now, "in doubt", f"{provider}: {reason}"),
             )
         case Looked(look_at=look_at):
+            if was.stage not in (Stage.SENT, Stage.DOUBT):
+                return Step(was)
             return Step(_evolve(was, due=look_at, polls=was.polls + 1))
 
 
@@ -253,6 +262,22 @@ def _finish(
         return Step(known, _line(message, at, "late", f"{state.name}: {reason}, after {known.state.name}"))
     progress = _evolve(known, stage=Stage.FINAL, state=state, err=err, done_at=at, due=0)
     return Step(progress, _line(message, at, "final", reason), _notice(message, state, err, at, hlr))
+
+
+def _already_there(message: Message, change: Change, now: Millis) -> Step:
+    """A provider has it: only a report or our own end leads on, so that nothing is sent a second time.
+
+    A callback may overtake the request it answers; what the request then comes to (a time-out, a 503) is only noted,
+    and `Began` begins nothing: who asked sees that the stage is not SENDING.
+    """
+    was = message.progress
+    match change:
+        case Doubted(provider=provider, reason=reason) | PassedOn(provider=provider, reason=reason):
+            return Step(was, _line(message, now, "late", f"{provider}: {reason}, after {was.provider} had it"))
+        case Postponed(reason=reason):
+            return Step(was, _line(message, now, "late", f"{reason}, after {was.provider} had it"))
+        case _:
+            return Step(was)
 
 
 def _after_the_end(message: Message, change: Change, now: Millis) -> Step:

@@ -5,7 +5,11 @@ exception means the transaction is committed and fsynced (design rule 1). Operat
 ride together in the next one, in the order in which they were called (group commit), so callers never batch for speed.
 
 When durability fails (a full disk, a failed fsync) the operation raises `StoreFailed`, nothing of its transaction is
-kept, and the store refuses everything else until it is opened again (design rule 8).
+kept, and the store refuses everything else until it is opened again (design rule 8); only a full disk is `temporary`.
+
+A `Message` that was given to a store or came from one is not changed any more, by neither side: what changes a message
+is `apply`, and it returns a new one. So a store may keep it, and nobody sees a state that is not durable.
+Ids grow with time (`smppbridge.ids`): a store may take a higher id for a later message.
 """
 
 from __future__ import annotations
@@ -63,6 +67,16 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     receipt: Receipt | None = None
     #: True where this very change made the state final.
     ended: bool = False
+    #: Receipts made on the way, before `receipt`: where a parked report followed the change at once.
+    earlier: tuple[Receipt, ...] = ()
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A message from a subscriber on its way to a client: a row of the outbox like a `Receipt`, in the same order."""
+
+    seq: int
+    account: str
+    incoming: Incoming
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +106,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     #: Rows of the outbox, by account.
     outbox: dict[str, int]
-    #: accepted_at / done_at of the oldest, 0 where there is none.
+    #: When the oldest was accepted / queued, 0 where there is none.
     oldest_waiting: Millis
     oldest_receipt: Millis
 
@@ -129,6 +143,7 @@ class Store(Protocol):
         """Keep the message that the parts make and mark them as its own, in one transaction.
 
         The parts are held no longer, but their ids still find the message (`find`). On Duplicate the parts are dropped.
+        Parts that were joined already make nothing new: Duplicate tells of the message they went into.
         """
 
     async def drop_parts(self, parts: Sequence[Part]) -> None:
@@ -168,11 +183,14 @@ class Store(Protocol):
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
         """HTTP rows whose time has come. Each is put off by a minute, as in `claim_doubtful`."""
 
-    async def delivered(self, receipts: Sequence[Receipt], now: Millis) -> None:
+    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
+        """Messages from subscribers that wait in the outbox with seq > after, in order."""
+
+    async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""
 
     async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
-        """Nobody came for them in time: the rows go, a "receipt" line with the reason stays."""
+        """Nobody came for them in time: the rows go, a "dropped" line with the reason stays."""
 
     async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
         """SMPP rows of the account older than `before`, or more than `keep` of them: the oldest first."""
@@ -183,8 +201,8 @@ class Store(Protocol):
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         """A handler did not answer: count the attempt and try again at `until`."""
 
-    async def incoming(self, account: str, message: Incoming) -> bool:
-        """Keep a message from a subscriber for an account. False: it was there already."""
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
+        """Keep a message from a subscriber for an account. False: this (provider, ref) was there already."""
 
     # Looking
 
@@ -207,4 +225,4 @@ class Store(Protocol):
 
     async def purge(self, before: Millis, limit: int) -> int:
         """Forget up to `limit` FINAL messages accepted before `before` that have no receipt waiting, with their lines
-        and references, and receipts older than that. Returns how many; small steps, so that nothing waits for it."""
+        and references, and receipts older than that. Returns how many messages; small steps, so that nothing waits."""
