@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from .secrets import MASK, Place, is_secret, source_of
@@ -244,7 +244,7 @@ def _expected(kind: Any, notes: list[Any]) -> str:
         each = expected(inner, getattr(inner, "__metadata__", ()))
         return f"{few or 'a list'}, each of them {each}" if each else few or "a list"
     if origin is dict or kind is dict:
-        return "a table"
+        return "a table for every name" if is_table(kind) else "a table"
     if not isinstance(kind, type):
         return ""
     if issubclass(kind, BaseModel):
@@ -255,7 +255,7 @@ def _expected(kind: Any, notes: list[Any]) -> str:
         return "true or false"
     if kind in (int, float):
         return _number(kind, notes)
-    if kind is str:
+    if kind in (str, SecretStr):
         longest = next((note.max_length for note in notes if isinstance(note, MaxLen)), None)
         return "a text" if longest is None else f"a text of at most {longest} characters"
     if issubclass(kind, Path):
@@ -299,9 +299,10 @@ def finding(file: str, raw: object, it: Spot, said: str) -> Finding:
     value = at(raw, it.place)
     if value is None:
         return Finding(file, it.table, it.key, "", said)
-    if isinstance(value, Mapping | list) and source_of(value) is None and is_table(it.annotation):
+    if value and isinstance(value, Mapping | list) and source_of(value) is None and is_table(it.annotation):
         # The rule that was broken belongs to the table as a whole.
-        return Finding(file, *_written(list(it.place), len(it.place)), "", said)
+        table, key = _written(list(it.place), len(it.place))
+        return Finding(file, f"[{table}]" if isinstance(value, list) else table, key, "", said)
     hidden = it.secret and source_of(value) is None and value != ""
     name = next((str(part) for part in reversed(it.place) if isinstance(part, str)), "")
     return Finding(file, it.table, it.key, MASK if hidden else written(value, name), said)

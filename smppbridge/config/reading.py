@@ -136,11 +136,14 @@ def _named(model: type[M], tables: object) -> dict[str, M]:
 
 
 def _table(model: type[M], values: object) -> M | None:
+    """The table without the keys that are wrong: `check` validates the whole file and says what is wrong with them."""
     try:
         return model.model_validate(values)
-    except ValidationError:
-        # `check` validates the whole file and says what is wrong.
+    except ValidationError as error:
+        wrong = {one["loc"][0] for one in error.errors(include_url=False, include_input=False) if one["loc"]}
+    if not isinstance(values, dict) or not wrong & values.keys():
         return None
+    return _table(model, {key: value for key, value in values.items() if key not in wrong})
 
 
 def _fill(tables: Tables, adapters: Adapters | None, said: Said, *, sealed: bool) -> Tables:

@@ -239,7 +239,9 @@ def password_source(account: AccountConfig) -> tuple[str, Source] | None:
 def _check_status(name: str, account: AccountConfig, said: Said) -> None:
     status = account.duplicate_status
     names = [member.name for member in CommandStatus if member is not CommandStatus.ESME_ROK]
-    if status not in names:
+    if status == CommandStatus.ESME_ROK.name:
+        said.mistake(("accounts", name, "duplicate_status"), "the client would take the message for accepted")
+    elif status not in names:
         said.mistake(
             ("accounts", name, "duplicate_status"),
             f"expected the name of a command_status such as ESME_RSUBMITFAIL{did_you_mean(status, names)}",

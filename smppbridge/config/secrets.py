@@ -76,7 +76,7 @@ class Source(NamedTuple):
                     )
                 text = _content(Path(folder) / self.name)
             case _:
-                path = Path(self.name)
+                path = Path(os.path.expandvars(self.name))
                 text = _content(path)
                 # systemd hands credentials out with an access list, which shows as a group that may read.
                 folder = environ.get("CREDENTIALS_DIRECTORY")

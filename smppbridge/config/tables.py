@@ -33,8 +33,10 @@ def _seconds(value: object) -> object:
 
 
 def _network(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, IPv4Network | IPv6Network):
         return value
+    if not isinstance(value, str):
+        raise ValueError('expected a network such as "10.0.0.0/8"')
     try:
         return ip_network(value.strip())
     except ValueError:
