@@ -1,13 +1,13 @@
 """`conf/*.toml` → validated, frozen settings.
 
-`load` gives the settings or raises `BadConfig` with every mistake in the file, not only the first: each names the
+`load` gives the settings or raises `ConfigError` with every mistake in the file, not only the first: each names the
 file, the table, the key, what was found and what was expected. `check` gives mistakes and warnings without raising.
 Durations are written as "90s", "5m", "24h", "3d" or a number of seconds. A path that is not absolute starts at the
 folder the process was started in.
 """
 
 from .changes import diff
-from .mistakes import BadConfig, Finding
+from .mistakes import ConfigError, Finding
 from .reading import Checked, check, load, peek
 from .rules import Adapter, Adapters
 from .secrets import MASK, is_secret, mask
@@ -36,10 +36,10 @@ __all__ = [
     "AccountConfig",
     "Adapter",
     "Adapters",
-    "BadConfig",
     "BindType",
     "Checked",
     "Config",
+    "ConfigError",
     "Finding",
     "Handler",
     "HttpConfig",

@@ -11,14 +11,8 @@ from .mistakes import dotted, written
 from .secrets import is_secret
 from .tables import Config
 
-#: Tables and keys that are read once, at start-up: sockets, the store, what providers' connections are made of.
-AFTER_RESTART = (
-    "smpp.listeners",
-    "smpp.max_connections",
-    "http",
-    "store",
-    "log",
-)
+#: Tables that are read once, at start-up.
+AFTER_RESTART = ("smpp", "http", "store", "log")
 
 
 def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTART) -> list[str]:

@@ -56,7 +56,7 @@ class Finding(NamedTuple):
         return ": ".join(part for part in (self.file, where, self.said) if part)
 
 
-class BadConfig(Exception):
+class ConfigError(Exception):
     """The configuration cannot be used. `mistakes` are all that were found."""
 
     def __init__(self, mistakes: Iterable[Finding]) -> None:

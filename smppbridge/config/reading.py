@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from . import rules
-from .mistakes import BadConfig, Finding, worded
+from .mistakes import ConfigError, Finding, worded
 from .rules import Adapters, Said, Tables
 from .secrets import MASK, Place, Source, Unreadable, open_sources
 from .tables import AccountConfig, Config, HttpConfig, ProviderConfig, Route, SmppConfig, Table
@@ -29,14 +29,14 @@ class Checked(NamedTuple):
 
 
 def load(path: Path | str, adapters: Adapters | None = None) -> Config:
-    """The settings of a file, secrets filled in. Raises BadConfig with every mistake.
+    """The settings of a file, secrets filled in. Raises ConfigError with every mistake.
 
     `adapters` finds the class behind `adapter = NAME` (`providers.registry.adapter_class`); without it the adapters'
     own keys are taken as they are.
     """
     checked = check(path, adapters)
     if checked.config is None:
-        raise BadConfig(checked.mistakes)
+        raise ConfigError(checked.mistakes)
     return checked.config
 
 
@@ -49,7 +49,7 @@ def check(path: Path | str, adapters: Adapters | None = None, *, sealed: bool = 
     path = Path(path)
     try:
         raw = _read(path)
-    except BadConfig as error:
+    except ConfigError as error:
         return Checked(None, error.mistakes, ())
     opened = open_sources(raw, sealed=sealed)
     said = Said(path, raw)
@@ -74,7 +74,7 @@ def check(path: Path | str, adapters: Adapters | None = None, *, sealed: bool = 
 
 
 def peek(path: Path | str, table: str, model: type[T]) -> T:
-    """One table of the file, whatever is wrong with the others. Raises BadConfig.
+    """One table of the file, whatever is wrong with the others. Raises ConfigError.
 
     For commands that only need to know where something is, run by somebody who may not read the secrets.
     """
@@ -83,22 +83,22 @@ def peek(path: Path | str, table: str, model: type[T]) -> T:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(worded(error, file=str(path), raw=raw, model=model, above=(table,))) from None
+        raise ConfigError(worded(error, file=str(path), raw=raw, model=model, above=(table,))) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file as TOML. Raises BadConfig."""
+    """The file as TOML. Raises ConfigError."""
     try:
         text = path.read_bytes().decode("utf-8")
         return tomllib.loads(text)
     except OSError as error:
         said = f"cannot be read: {error.strerror}"
-        raise BadConfig([Finding(str(path), "", "", "", said)]) from None
+        raise ConfigError([Finding(str(path), "", "", "", said)]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise BadConfig([Finding(f"{path}:{line}", "", "", "", "expected text in UTF-8")]) from None
+        raise ConfigError([Finding(f"{path}:{line}", "", "", "", "expected text in UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise BadConfig([_syntax(path, text, str(error))]) from None
+        raise ConfigError([_syntax(path, text, str(error))]) from None
 
 
 def _syntax(path: Path, text: str, said: str) -> Finding:

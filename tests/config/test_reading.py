@@ -205,7 +205,7 @@ def test_every_mistake_is_found_not_only_the_first(tmp_path: Path) -> None:
     tables = [line.split("]")[0] for line in mistakes]
     assert {"[log", "[accounts.one", "[accounts.two", "[providers.sms", "[[routes"} <= set(tables)
     assert any('has the same system_id "one" as [accounts.one]' in line for line in mistakes)
-    with pytest.raises(config.BadConfig) as raised:
+    with pytest.raises(config.ConfigError) as raised:
         config.load(tmp_path / "gateway.toml", adapters)
     assert len(raised.value.mistakes) == len(mistakes)
     assert str(raised.value).count("\n") == len(mistakes) - 1
@@ -230,7 +230,7 @@ def test_broken_syntax_is_told_with_its_line(tmp_path: Path, text: bytes, where:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(config.BadConfig, match="cannot be read: No such file or directory"):
+    with pytest.raises(config.ConfigError, match="cannot be read: No such file or directory"):
         config.load(tmp_path / "none.toml")
 
 
@@ -379,5 +379,5 @@ def test_peek_reads_one_table_whatever_the_others_say(tmp_path: Path) -> None:
     assert config.peek(path, "store", config.StoreConfig).path == Path("/var/lib/x.db")
     assert config.peek(path, "smpp", config.SmppConfig).listeners[0].listen == "127.0.0.1:2775"
     write(tmp_path, "[store]\nengine = 5\n")
-    with pytest.raises(config.BadConfig, match=r"\[store\] engine = 5: expected one of"):
+    with pytest.raises(config.ConfigError, match=r"\[store\] engine = 5: expected one of"):
         config.peek(path, "store", config.StoreConfig)
