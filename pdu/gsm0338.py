@@ -23,9 +23,6 @@ class Unencodable(ValueError):
         self.position = position
         self.alphabet = alphabet
 
-    def __reduce__(self) -> tuple[type[Unencodable], tuple[str, int, str]]:
-        return Unencodable, (self.character, self.position, self.alphabet)
-
 
 class Undecodable(ValueError):
     """Octets that are no text in the coding they are said to be in. The message says why, never what they are."""

@@ -130,9 +130,9 @@ def _fields(receipt: str) -> dict[str, str]:
         first = names.index("text")
         if {"id", "stat"} <= set(names[:first]) or not {"id", "stat"} & set(names[first:]):
             keys, names = keys[: first + 1], names[: first + 1]
-    ends = [key.start() for key in keys[1:]] + [len(receipt)]
+    ends = [*(key.start() for key in keys[1:]), len(receipt)]
     fields: dict[str, str] = {}
-    for key, name, end in zip(keys, names, ends, strict=True):
+    for key, name, end in zip(keys, names, ends, strict=False):
         value = receipt[key.end() : end]
         fields.setdefault(name, value if name == "text" and end == len(receipt) else value.strip())
     return fields
