@@ -70,28 +70,6 @@ class InDoubt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 Outcome: TypeAlias = Sent | Refused | Unable | Temporary | InDoubt
 
 
-def by_status(response: httpx.Response) -> Outcome:
-    """What an HTTP status alone tells of every message in the request: for an answer whose body could not be read.
-
-    2xx and 5xx may come from behind the point where the message was taken (a proxy's 502 or 504, a page instead of
-    JSON), so they are doubt. 429 and 503 are the two that promise that nothing was done (RFC 6585 §4, RFC 9110
-    §15.6.4). The rest says that this provider does not take such a request, and mostly that none of ours will pass.
-    """
-    status = response.status_code
-    reason = f"HTTP {status} without a readable answer"
-    if status in (408, 429, 503):
-        return Temporary(reason=reason, retry_after=retry_after(response))
-    if 300 <= status < 500:
-        return Unable(reason=reason, everything=status not in (400, 413, 414, 415, 422))
-    return InDoubt(reason=reason)
-
-
-def retry_after(response: httpx.Response) -> float | None:
-    """The seconds of Retry-After, an hour at most. Its other form, a date, needs a clock and is passed over."""
-    value = response.headers.get("retry-after", "").strip()
-    return float(min(int(value), 3600)) if value.isascii() and value.isdigit() and len(value) < 10 else None
-
-
 class NotFound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Answer to a status question: the provider never got it. For a message in doubt: safe to send again."""
 

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from ..config import ProviderConfig
 from . import __name__ as here
 from . import __path__ as folder
-from .base import Provider, WhenInDoubt
+from .base import Provider
 
-_NOT_ADAPTERS = {"base", "registry"}
+_NOT_ADAPTERS = {"base", "reading", "registry"}
 
 
 class UnknownAdapter(Exception):
@@ -61,18 +61,24 @@ def adapter_class(name: str) -> type[Provider[Any]]:
 
 
 def build(name: str, config: ProviderConfig) -> Provider[Any]:
-    """The provider that `[providers.NAME]` describes. Raises UnknownAdapter and BadSettings."""
+    """The provider that `[providers.NAME]` describes. Raises UnknownAdapter and BadSettings.
+
+    What `config.check` finds by looking at the whole file, such as kinds that the adapter cannot carry, is not
+    looked for again.
+    """
     cls = adapter_class(config.adapter)
-    problems = _misfits(cls, config)
-    settings = None
     try:
         settings = cls.Settings.model_validate(config.own)
     except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False, include_context=False):
-            problems[".".join(map(str, one["loc"])) or "(the table)"] = one["msg"]
-    if settings is None or problems:
-        raise BadSettings(name, problems)
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        # From None: pydantic's error holds what stood in the table.
+        raise BadSettings(name, {_key(one["loc"]): one["msg"] for one in problems}) from None
     return cls(name, settings)
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """The key as the operator wrote it; a rule that takes several keys belongs to the table."""
+    return ".".join(map(str, place)) or "(the table)"
 
 
 def _foreign(name: str) -> type[Provider[Any]]:
@@ -90,13 +96,3 @@ def _foreign(name: str) -> type[Provider[Any]]:
 
 def _is_adapter(found: object) -> bool:
     return isclass(found) and issubclass(found, Provider) and not isabstract(found)
-
-
-def _misfits(cls: type[Provider[Any]], config: ProviderConfig) -> dict[str, str]:
-    """Keys that every provider has, held against what this adapter can."""
-    problems = {}
-    if beyond := config.kinds - cls.kinds:
-        problems["kinds"] = f"this adapter cannot carry {', '.join(sorted(beyond))}"
-    if config.when_in_doubt == WhenInDoubt.ASK.value and not cls.ask_batch:
-        problems["when_in_doubt"] = "this adapter cannot be asked for a status"
-    return problems

@@ -46,8 +46,8 @@ from .base import (
     Temporary,
     Unable,
     WhenInDoubt,
-    by_status,
 )
+from .reading import UNREADABLE, by_status
 
 # Magic destinations --------------------------------------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class Sandbox(Provider[SandboxSettings]):
         if response.status_code == 200:
             try:
                 answers = _answers(response.content)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 answers = []
             if len(answers) == len(messages):
                 return [
@@ -369,7 +369,7 @@ class Sandbox(Provider[SandboxSettings]):
         if response.status_code == 200:
             try:
                 statuses = _statuses(response.content).statuses
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 statuses = []
             if len(statuses) == len(messages):
                 return [NotFound() if s is None else _sound(s) for s in statuses]
@@ -388,7 +388,7 @@ class Sandbox(Provider[SandboxSettings]):
             raise BadCallback(f"without the right {_KEY}", 403)
         try:
             reports = [report for report in _statuses(callback.body).statuses if report is not None]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadCallback("not a list of statuses") from error
         return Reply(reports=reports, body=b"OK")
 

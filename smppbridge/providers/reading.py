@@ -1,0 +1,83 @@
+"""What adapters need to read what providers write: nothing in here raises, whatever stands in an answer.
+
+Be strict about what decides the outcome, and lenient about what only adorns it: a price nobody can read is no reason
+to call a message that was taken a doubtful one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+
+from .base import InDoubt, Outcome, Temporary, Unable
+
+#: All that reading JSON can raise.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+#: `err` of a receipt that stands for a code it cannot carry: "unknown error" in smsc.ru's older lists.
+UNKNOWN_ERROR = 99
+
+
+def by_status(response: httpx.Response) -> Outcome:
+    """What an HTTP status alone tells of every message in the request: for an answer whose body could not be read.
+
+    2xx and 5xx may come from behind the point where the message was taken (a proxy's 502 or 504, a page instead of
+    JSON), so they are doubt. 429 and 503 are the two that promise that nothing was done (RFC 6585 §4, RFC 9110
+    §15.6.4). The rest says that this provider does not take such a request, and mostly that none of ours will pass.
+    """
+    status = response.status_code
+    reason = f"HTTP {status} without a readable answer"
+    if status in (408, 429, 503):
+        return Temporary(reason=reason, retry_after=retry_after(response))
+    if 300 <= status < 500:
+        return Unable(reason=reason, everything=status not in (400, 413, 414, 415, 422))
+    return InDoubt(reason=reason)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """The seconds of Retry-After, an hour at most. Its other form, a date, needs a clock and is passed over."""
+    seconds = number(response.headers.get("retry-after"))
+    return None if seconds is None or seconds < 0 else float(min(seconds, 3600))
+
+
+def json(response: httpx.Response) -> Any:
+    """The body as JSON; None where it is none."""
+    try:
+        return msgspec.json.decode(response.content)
+    except UNREADABLE:
+        return None
+
+
+def number(value: object) -> int | None:
+    """A whole number, written as a number or as a text; None where it is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value, re.ASCII):
+        return int(value)
+    return None
+
+
+def text(value: object) -> str:
+    """A text or a whole number as text; empty where it is neither."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def err(value: object) -> int:
+    """An error code as a receipt can carry it, 0 to 999."""
+    code = number(value) or 0
+    return code if 0 <= code <= 999 else UNKNOWN_ERROR
+
+
+def cost(value: object) -> str:
+    """A price as a decimal; empty where it is none."""
+    written = str(value) if isinstance(value, str | int | float) else ""
+    return written if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", written, re.ASCII) else ""
+
+
+def parts(value: object) -> int:
+    """How many short messages; 0 where it is no number of parts that a message can have (SMPP 3.4: 255)."""
+    count = number(value) or 0
+    return count if 0 < count < 256 else 0
