@@ -1,0 +1,176 @@
+"""Who may bind. Every rule fails closed; every refusal has a status for the client and a reason for the log.
+
+In this order:
+
+1. The address. Somebody outside the networks of the account he names is a stranger, and so is somebody who names no
+   account and is in nobody's networks. All strangers get the same answer, ESME_RBINDFAIL, before any password is looked
+   at: they learn neither which accounts exist nor keep the machine busy with hashing.
+2. The system_id: ESME_RINVSYSID, to those who are in somebody's networks. A mistyped name is told apart from a mistyped
+   password there, because the people who bind ask exactly that.
+3. The password: ESME_RINVPASWD, compared in constant time.
+4. The kind of bind, and how many there are: ESME_RBINDFAIL. Never a status that says the password is wrong, because
+   clients like Kannel give up for good on ESME_RINVSYSID and ESME_RINVPASWD and try again on everything else.
+
+An account that is open to 0.0.0.0/0 makes everybody a neighbour, who may then guess names one by one: keep networks
+narrow. What can go wrong for honest people: SMPP passwords have 8 characters at most (3.4 §5.2.2), and client libraries
+cut longer ones off without a word, so the bind fails with ESME_RINVPASWD; `warnings` finds that before the client does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import msgspec
+
+from pdu import CommandStatus
+
+from ..config import AccountConfig
+from .session import BindRequest
+
+#: SMPP 3.4 §5.2.2: 9 octets with the NUL.
+MAX_PASSWORD = 8
+
+#: Cost of scrypt: 16 MiB and some 50 ms. More would buy little, because 8 characters are guessed soon whatever it
+#: costs, and cost much when a thousand clients bind again after a restart.
+_N, _R, _P = 2**14, 8, 1
+#: OpenSSL refuses to use more than it is told; 128 * n * r and some.
+_MEMORY = 64 * 1024 * 1024
+
+#: Hashes computed at once; each takes a core and 16 MiB.
+_AT_ONCE = 2
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a bind: let in as `account`, or refused with a `status` other than 0 and a reason for the log."""
+
+    account: str = ""
+    status: CommandStatus = CommandStatus.ESME_ROK
+    reason: str = ""
+    #: Checked at the very moment of binding, because two clients may ask at the same time.
+    max_binds: int = 1
+    #: Whether errors carry their reason in a TLV; None: as the version of the client says.
+    reasons: bool | None = None
+
+
+# Passwords -----------------------------------------------------------------------------------------------------------
+
+
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """`scrypt$n$r$p$salt$hash`, salt and hash in base64, for `password_hash`."""
+    salt = os.urandom(16) if salt is None else salt
+    digest = hashlib.scrypt(password.encode(), salt=salt, n=_N, r=_R, p=_P, maxmem=_MEMORY)
+    return f"scrypt${_N}${_R}${_P}${b64encode(salt).decode()}${b64encode(digest).decode()}"
+
+
+def verify_password(password: str, stored: str) -> bool:
+    """Compare with what `hash_password` made; takes some 50 ms. ValueError if `stored` is nothing of the kind."""
+    scheme, *rest = stored.split("$")
+    if scheme != "scrypt" or len(rest) != 5:
+        raise ValueError("expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it")
+    n, r, p = (int(number) for number in rest[:3])
+    salt, digest = (b64decode(text, validate=True) for text in rest[3:])
+    computed = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=len(digest))
+    return hmac.compare_digest(computed, digest)
+
+
+def warnings(account: AccountConfig) -> list[str]:
+    """What will not work, or is not wise, although it is no mistake; never quotes the password."""
+    found = []
+    if not account.password and not account.password_hash:
+        found.append("has no password, so nobody can bind")
+    if len(account.password) > MAX_PASSWORD:
+        found.append(
+            f"has a password of {len(account.password)} characters; SMPP allows {MAX_PASSWORD}, "
+            "client libraries cut off the rest and fail with ESME_RINVPASWD"
+        )
+    if not account.password.isascii():
+        found.append("has a password with characters outside ASCII, which clients encode differently")
+    if not account.allowed_networks:
+        found.append("has no allowed_networks, so nobody can bind")
+    if any(network.prefixlen == 0 for network in account.allowed_networks):
+        found.append("may bind from everywhere, so anybody may guess names and passwords")
+    if not account.bind_types:
+        found.append("has no bind_types, so nobody can bind")
+    return found
+
+
+# Rules ---------------------------------------------------------------------------------------------------------------
+
+
+def address_of(peer: str) -> IPv4Address | IPv6Address | None:
+    """The address in "203.0.113.7:40123" or "[::1]:40123"; IPv4 mapped into IPv6 is IPv4. None if there is none."""
+    host = peer.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def allowed(account: AccountConfig, address: IPv4Address | IPv6Address | None) -> bool:
+    """Whether the account may bind from there."""
+    return address is not None and any(address in network for network in account.allowed_networks)
+
+
+class Doorkeeper:
+    """Decides on binds by the accounts of the configuration. Make a new one when they are loaded again."""
+
+    def __init__(self, accounts: Mapping[str, AccountConfig]) -> None:
+        self._accounts = {config.system_id or name: (name, config) for name, config in accounts.items()}
+        self._hashing = asyncio.Semaphore(_AT_ONCE)
+        #: Passwords that passed, under a key of this process: a client that binds again costs no scrypt.
+        self._passed: dict[str, bytes] = {}
+        self._key = os.urandom(32)
+
+    async def admit(self, request: BindRequest, peer: str) -> Admission:
+        """Decide. Hashing runs in a thread; the answer may take some 50 ms, more when many bind at once."""
+        address = address_of(peer)
+        name, config = self._accounts.get(request.system_id, ("", None))
+        if config is None:
+            if any(allowed(other, address) for _, other in self._accounts.values()):
+                return _refused(CommandStatus.ESME_RINVSYSID, "no account has this system_id")
+            return _refused(CommandStatus.ESME_RBINDFAIL, "no account has this system_id, and none this address")
+        if not allowed(config, address):
+            return _refused(CommandStatus.ESME_RBINDFAIL, "the address is not in allowed_networks")
+        if not await self._knows_password(name, config, request.password):
+            return _refused(CommandStatus.ESME_RINVPASWD, _wrong_password(config, request.password))
+        if request.bind_type not in config.bind_types:
+            return _refused(CommandStatus.ESME_RBINDFAIL, f"{request.bind_type} is not in bind_types")
+        return Admission(account=name, max_binds=config.max_binds)
+
+    async def _knows_password(self, name: str, config: AccountConfig, password: str) -> bool:
+        if config.password:
+            # Digests of equal length, so that not even the length of the password shows in the time.
+            return hmac.compare_digest(self._digest(name, password), self._digest(name, config.password))
+        if not config.password_hash:
+            return False
+        digest = self._digest(name, password)
+        if hmac.compare_digest(digest, self._passed.get(name, b"")):
+            return True
+        async with self._hashing:
+            passes = await asyncio.to_thread(verify_password, password, config.password_hash)
+        if passes:
+            self._passed[name] = digest
+        return passes
+
+    def _digest(self, name: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
+
+
+def _wrong_password(config: AccountConfig, password: str) -> str:
+    """The helpful line: the commonest wrong password is the right one, cut off."""
+    if len(password) == MAX_PASSWORD < len(config.password) and config.password.startswith(password):
+        return f"wrong password: the client sent the first {MAX_PASSWORD} characters, SMPP allows no more"
+    return "wrong password"
+
+
+def _refused(status: CommandStatus, reason: str) -> Admission:
+    return Admission(status=status, reason=reason)

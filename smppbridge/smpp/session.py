@@ -1,0 +1,574 @@
+"""One SMPP session seen from the message centre: octets in, events out, octets to send. No socket, no clock, no log.
+
+How it is used: `receive` takes what was read and returns events; the application answers them with the verbs
+(`bind_accepted`, `bind_refused`, `respond_submit`, `respond`, `deliver`, `enquire`, `unbind`); `tick` says that time
+has passed, at the latest at `wake_at`; `data_to_send` is then to be written. When `ending` is set the session is over:
+what is left to send is written and the connection closed.
+
+What needs no application is answered here and at once: ENQUIRE_LINK, UNBIND, what `states.verdict` refuses, and what
+cannot be read. PDUs are taken off the stream one at a time, and none while a BIND waits for its answer (the client has
+nothing to say until then), so neither events nor answers depend on how the stream was cut into reads.
+
+Whose fault it is decides what happens. A PDU that cannot be read is the client's: it is answered with a status and the
+session lives. So are a response nobody asked for and a status nobody knows. Only a lost framing ends the session, for
+then nobody knows where the next PDU begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from struct import Struct
+from typing import TypeAlias
+
+import msgspec
+
+from pdu import (
+    PDUS,
+    BindReceiver,
+    BindTransceiver,
+    BindTransmitter,
+    BodyError,
+    CommandId,
+    CommandStatus,
+    DeliverSm,
+    EncodeError,
+    EnquireLink,
+    Framer,
+    FramingError,
+    GenericNack,
+    Pdu,
+    SubmitSm,
+    SubmitSmResp,
+    Tag,
+    Unbind,
+    decode,
+    encode,
+    tlv,
+)
+
+from ..config import BindType
+from .states import MOVES, RECEIVES, RESPONSE, SENDS, State, response_to, verdict
+from .timers import NEVER, Due, Limits, Timers
+from .window import Request, Window
+
+#: SMPP 3.4 §5.2.4: what interface_version a client must speak to be sent TLVs at all.
+VERSION_3_4 = 0x34
+VERSION_5_0 = 0x50
+
+_SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
+_SUBMIT_SM_RESP = CommandId.SUBMIT_SM_RESP
+_header = Struct(">IIII").pack
+_read_header = Struct(">4xIII").unpack_from
+
+_BIND_TYPES: dict[type[Pdu], BindType] = {
+    BindTransmitter: "transmitter",
+    BindReceiver: "receiver",
+    BindTransceiver: "transceiver",
+}
+
+# Events --------------------------------------------------------------------------------------------------------------
+
+
+class BindRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A client asks to be let in; answer with `bind_accepted` or `bind_refused`."""
+
+    bind_type: BindType
+    system_id: str
+    password: str
+    system_type: str = ""
+    interface_version: int = VERSION_3_4
+    address_range: str = ""
+    addr_ton: int = 0
+    addr_npi: int = 0
+    sequence_number: int = 0
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"<BindRequest {self.bind_type} {self.system_id!r} version 0x{self.interface_version:02X}>"
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """A DELIVER_SM of ours came to an end."""
+
+    token: object
+    #: The client's command_status; None: it did not answer in time, or the link is gone.
+    status: int | None
+
+
+class Unasked(msgspec.Struct, frozen=True, gc=False):
+    """A response that nothing of ours was waiting for (any more). Ignored; an event only for the log."""
+
+    command_id: int
+    command_status: int
+    sequence_number: int
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """We answered a PDU with an error by ourselves. An event only for the log."""
+
+    command_id: int
+    sequence_number: int
+    status: CommandStatus
+    reason: str
+
+
+#: A SUBMIT_SM is its own event: nothing is made around it on the hot path. Answer it with `respond_submit`.
+Event: TypeAlias = SubmitSm | BindRequest | Answered | Unasked | Refused
+
+
+# How a session ends --------------------------------------------------------------------------------------------------
+
+
+class How(StrEnum):
+    """Who ended a session."""
+
+    #: The client sent UNBIND.
+    UNBOUND = "unbound"
+    #: We did: shutdown, silence, lost framing.
+    CLOSED = "closed"
+    #: The connection went away without a word.
+    LOST = "lost"
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a session ended and why."""
+
+    how: How
+    reason: str
+    #: Every SUBMIT_SM was answered, and the client sent something afterwards that proves it had read the answers
+    #: (UNBIND, or UNBIND_RESP to ours): an identical message on another bind is then no resend.
+    clean: bool = False
+
+
+class Counters:
+    """What is counted over all links of a server, as plain integers."""
+
+    __slots__ = ("octets_in", "octets_out", "received", "refused", "sent", "unasked")
+
+    def __init__(self) -> None:
+        #: PDUs that came, by command_id; unknown ones under 0.
+        self.received: dict[int, int] = {0: 0} | dict.fromkeys(CommandId, 0)
+        self.sent: dict[int, int] = dict.fromkeys(CommandId, 0)
+        #: What was answered with an error, by (command_id of the request, command_status).
+        self.refused: dict[tuple[int, int], int] = {}
+        #: Responses nothing was waiting for.
+        self.unasked = 0
+        self.octets_in = 0
+        self.octets_out = 0
+
+    def count_refused(self, command_id: int, status: int) -> None:
+        """Count one answer with an error; commands nobody knows are counted together, under 0."""
+        key = (command_id if command_id in self.received else 0, status)
+        self.refused[key] = self.refused.get(key, 0) + 1
+
+
+class Session:
+    """See the head of the module. Not for two threads."""
+
+    __slots__ = (
+        "_binding",
+        "_counters",
+        "_framer",
+        "_leaving",
+        "_may_submit",
+        "_out",
+        "_reasons",
+        "_responded_at_unbind",
+        "_responses_counted",
+        "_stopped",
+        "_timers",
+        "_window",
+        "_window_size",
+        "can_receive",
+        "delivered",
+        "ending",
+        "interface_version",
+        "responded",
+        "state",
+        "submitted",
+        "wake_at",
+    )
+
+    def __init__(self, limits: Limits, now: int, *, window: int, max_pdu: int, counters: Counters) -> None:
+        self.state = State.OPEN
+        #: Set once, when the session is over.
+        self.ending: Ending | None = None
+        #: When `tick` is to be called at the latest. Waking too early costs nothing.
+        self.wake_at = 0
+        #: As the client said at its bind; 0 before.
+        self.interface_version = 0
+        #: Whether DELIVER_SM may be sent to it.
+        self.can_receive = False
+        #: SUBMIT_SM handed to the application, and how many of them it answered.
+        self.submitted = 0
+        self.responded = 0
+        #: DELIVER_SM that went out.
+        self.delivered = 0
+        self._may_submit = False
+        self._reasons = False
+        self._binding: BindRequest | None = None
+        #: A BIND waits for its answer, or the session is over: no PDU is taken.
+        self._stopped = False
+        #: UNBIND of the client that waits until every SUBMIT_SM is answered.
+        self._leaving: int | None = None
+        self._responded_at_unbind: int | None = None
+        self._responses_counted = 0
+        self._framer = Framer(max_pdu)
+        self._timers = Timers(limits, now)
+        #: Made with the first request of ours: most links never see one.
+        self._window: Window | None = None
+        self._window_size = window
+        self._out: list[bytes] = []
+        self._counters = counters
+        self.wake_at = self._timers.next()
+
+    def __repr__(self) -> str:
+        over = f" {self.ending.how}" if self.ending else ""
+        return f"<Session {self.state}{over} submitted={self.submitted} answered={self.responded} {self._window}>"
+
+    # What came -------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: int) -> list[Event]:
+        """Take what was read from the client."""
+        if self.ending is not None:
+            return []
+        self._counters.octets_in += len(data)
+        self._framer.feed(data)
+        return self._read(now)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a BIND waits for its answer: nothing is taken meanwhile, so nothing more should be read."""
+        return self._binding is not None
+
+    def _read(self, now: int) -> list[Event]:
+        events: list[Event] = []
+        next_frame = self._framer.next
+        before = self.submitted
+        try:
+            while not self._stopped and (frame := next_frame()) is not None:
+                # The fast lane: a SUBMIT_SM where it may be sent. `_take` does the same for everything else.
+                if self._may_submit and frame[4:8] == _SUBMIT_SM:
+                    try:
+                        events.append(decode(frame))  # type: ignore[arg-type]
+                        self.submitted += 1
+                    except BodyError as broken:
+                        self._take_broken(broken, now, events)
+                else:
+                    self._take(frame, now, events)
+        except FramingError as lost:
+            self._lose_framing(lost, events)
+        if self.submitted != before:
+            self._timers.heard = now
+            self._counters.received[CommandId.SUBMIT_SM] += self.submitted - before
+        return events
+
+    def _take_broken(self, broken: BodyError, now: int, events: list[Event]) -> None:
+        self._timers.heard = now
+        self._counters.received[CommandId.SUBMIT_SM] += 1
+        self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+
+    def _take(self, frame: bytes, now: int, events: list[Event]) -> None:
+        """Everything that is not a SUBMIT_SM of a client that may send one. Most of it never needs its body."""
+        self._timers.heard = now
+        command_id, status, sequence = _read_header(frame)
+        received = self._counters.received
+        received[command_id if command_id in received else 0] += 1
+        ruling = verdict(self.state, command_id)
+        if self._leaving is not None and not command_id & RESPONSE and command_id != CommandId.ENQUIRE_LINK:
+            # Between its UNBIND and our answer a client has nothing more to ask for.
+            ruling = CommandStatus.ESME_RINVBNDSTS
+        if ruling is None:
+            self._ignore(command_id, status, sequence, events)
+        elif ruling:
+            self._refuse(command_id, sequence, ruling, _REFUSALS[ruling], events)
+        elif command_id & RESPONSE:
+            self._take_response(command_id, status, sequence, now, events)
+        elif command_id == CommandId.ENQUIRE_LINK:
+            self._put(_header(16, CommandId.ENQUIRE_LINK_RESP, 0, sequence), CommandId.ENQUIRE_LINK_RESP)
+        elif command_id == CommandId.UNBIND:
+            self._take_unbind(sequence, now)
+        else:
+            self._take_bind(frame, events)
+
+    def _take_bind(self, frame: bytes, events: list[Event]) -> None:
+        try:
+            pdu = decode(frame)
+        except BodyError as broken:
+            self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+            return
+        assert isinstance(pdu, BindTransmitter | BindReceiver | BindTransceiver)
+        self._binding = BindRequest(
+            bind_type=_BIND_TYPES[type(pdu)],
+            system_id=pdu.system_id,
+            password=pdu.password,
+            system_type=pdu.system_type,
+            interface_version=pdu.interface_version,
+            address_range=pdu.address_range,
+            addr_ton=pdu.addr_ton,
+            addr_npi=pdu.addr_npi,
+            sequence_number=pdu.sequence_number,
+        )
+        self._stopped = True
+        events.append(self._binding)
+
+    def _take_response(self, command_id: int, status: int, sequence: int, now: int, events: list[Event]) -> None:
+        """The header tells it all, so that no TLV, message_id or status in a response can do harm."""
+        request = self._window.take(sequence, command_id) if self._window else None
+        if request is None:
+            self._ignore(command_id, status, sequence, events)
+        elif request.command_id is CommandId.DELIVER_SM:
+            if command_id == CommandId.GENERIC_NACK:
+                # A nack that reports no error is still no delivery.
+                status = status or CommandStatus.ESME_RUNKNOWNERR
+            events.append(Answered(request.token, status))
+        elif request.command_id is CommandId.UNBIND:
+            # Also with an error or a nack: a client that does not want to be unbound is unbound all the same.
+            self._move(State.UNBOUND)
+            self._timers.leaving = now
+            self._finish()
+
+    def _take_unbind(self, sequence: int, now: int) -> None:
+        """Answered when every SUBMIT_SM is: a client that unbinds still learns its message ids."""
+        self._leaving = sequence
+        self._timers.leaving = now
+        self._may_submit = self.can_receive = False
+        self.wake_at = min(self.wake_at, self._timers.next())
+        self._finish()
+
+    # What we have to say ---------------------------------------------------------------------------------------------
+
+    def bind_accepted(self, system_id: str, now: int, *, reasons: bool | None = None) -> list[Event]:
+        """Let the client in, and take what it sent meanwhile. `reasons` as in `respond_submit`; None: from 5.0 on."""
+        request = self._bind_answered()
+        self.interface_version = version = request.interface_version
+        self._reasons = version >= VERSION_5_0 if reasons is None else reasons and version >= VERSION_3_4
+        response = response_to(_BINDS[request.bind_type])
+        # SMPP 3.4 §4.1.2: sc_interface_version, to those who know TLVs. We speak what the client speaks.
+        spoken = VERSION_5_0 if version >= VERSION_5_0 else VERSION_3_4
+        tlvs = [tlv(Tag.SC_INTERFACE_VERSION, spoken)] if version >= VERSION_3_4 else []
+        self._put(encode(_pdu(response, request.sequence_number, system_id=system_id, tlvs=tlvs)), response)
+        self._timers.bound = True
+        self._move(MOVES[response])
+        return self._read(now)
+
+    def bind_refused(self, status: CommandStatus, now: int) -> list[Event]:
+        """Keep it out. It may try again until the time to bind is over."""
+        request = self._bind_answered()
+        self._refuse(_BINDS[request.bind_type], request.sequence_number, status, "", [])
+        return self._read(now)
+
+    def _bind_answered(self) -> BindRequest:
+        request = self._binding
+        assert request is not None, "no BIND waits for an answer"
+        self._binding = None
+        self._stopped = False
+        return request
+
+    def respond_submit(self, sequence: int, status: int, message_id: str = "", reason: str = "") -> None:
+        """Answer a SUBMIT_SM: with its message_id, or with an error and the reason.
+
+        The reason goes out as additional_status_info_text, up to 255 ASCII characters, where the client can read it:
+        SMPP 5.0 §4.2.2 has TLVs in submit_sm_resp and 3.4 §4.4.2 has none, and real 3.4 clients (smpplib) stop at one.
+        """
+        if self.ending is not None:
+            return
+        self.responded += 1
+        if not status:
+            identifier = message_id.encode("ascii")
+            self._out.append(b"%b%b\0" % (_header(17 + len(identifier), _SUBMIT_SM_RESP, 0, sequence), identifier))
+        else:
+            self._counters.count_refused(CommandId.SUBMIT_SM, status)
+            response = SubmitSmResp(sequence_number=sequence, command_status=status, message_id="")
+            if reason and self._reasons:
+                text = reason.encode("ascii", "replace")[:255].decode("ascii")
+                response.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
+            self._out.append(encode(response))
+        if self._timers.leaving:
+            self._finish()
+
+    def respond(self, pdu: Pdu) -> None:
+        """Send any other response."""
+        if self.ending is None:
+            self._put(encode(pdu), pdu.command_id)
+
+    @property
+    def room(self) -> int:
+        """How many more DELIVER_SM the client may be sent now."""
+        if not self.can_receive:
+            return 0
+        return self._window_size if self._window is None else self._window.room
+
+    @property
+    def delivering(self) -> int:
+        """How many DELIVER_SM the client has not answered."""
+        return 0 if self._window is None else self._window.delivering
+
+    def deliver(self, pdu: DeliverSm, token: object, now: int) -> bool:
+        """Send a DELIVER_SM, of which `Answered` will speak with this token. False: no room, or not a receiver.
+
+        Fills in the sequence_number. Leaves the TLVs away for a client older than 3.4, so a text meant for one belongs
+        into short_message. Raises EncodeError if a value does not fit its field: nothing was sent then.
+        """
+        if self.room <= 0:
+            return False
+        window = self._requests()
+        pdu.sequence_number = sequence = window.put(CommandId.DELIVER_SM, token, now)
+        try:
+            if pdu.tlvs and self.interface_version < VERSION_3_4:
+                kept, pdu.tlvs = pdu.tlvs, []
+                frame = encode(pdu)
+                pdu.tlvs = kept
+            else:
+                frame = encode(pdu)
+        except EncodeError:
+            window.take(sequence, CommandId.DELIVER_SM_RESP)
+            raise
+        self._out.append(frame)
+        self._counters.sent[CommandId.DELIVER_SM] += 1
+        self.delivered += 1
+        self.wake_at = min(self.wake_at, window.next())
+        return True
+
+    def enquire(self, now: int) -> None:
+        """Ask whether the client is there."""
+        if CommandId.ENQUIRE_LINK in SENDS[self.state] and self.ending is None:
+            self._ask(EnquireLink(), now)
+
+    def unbind(self, now: int, reason: str = "unbound by us") -> None:
+        """Ask the client to go; the session ends with its answer, or when it does not answer in time."""
+        if self.ending is not None or self._timers.unbind_sent or self._leaving is not None:
+            return
+        if CommandId.UNBIND not in SENDS[self.state]:
+            self.end(Ending(How.CLOSED, reason))
+            return
+        self._ask(Unbind(), now)
+        self._timers.unbind_sent = now
+        self._responded_at_unbind = self.responded
+        self.can_receive = False
+        self.wake_at = min(self.wake_at, self._timers.next())
+
+    def end(self, ending: Ending) -> None:
+        """End it here and now; the first ending counts."""
+        if self.ending is None:
+            self.ending = ending
+            self.state = State.CLOSED if self.state is not State.UNBOUND else State.UNBOUND
+            self._may_submit = self.can_receive = False
+            self._binding = None
+            self._stopped = True
+            self.wake_at = NEVER
+
+    def abandon(self) -> Sequence[Answered]:
+        """Say which DELIVER_SM will never be answered, oldest first: the connection is gone, or as good as gone."""
+        rest: list[Request] = self._window.clear() if self._window else []
+        return [Answered(request.token, None) for request in rest if request.command_id is CommandId.DELIVER_SM]
+
+    def tick(self, now: int) -> list[Event]:
+        """Do what is due by now."""
+        if self.ending is not None:
+            return []
+        events: list[Event] = []
+        if self._window is not None:
+            late = self._window.expired(now)
+            events += [Answered(request.token, None) for request in late if request.command_id is CommandId.DELIVER_SM]
+        match self._timers.due(now):
+            case None:
+                pass
+            case Due.ENQUIRE:
+                self.enquire(now)
+            case Due.ANSWERS_LATE:
+                self._finish(late=True)
+            case over:
+                self.end(Ending(How.CLOSED, over.value))
+                return events
+        if self.ending is None:
+            self.wake_at = min(self._timers.next(), self._window.next() if self._window else NEVER)
+        return events
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self._out)
+
+    def data_to_send(self) -> bytes:
+        """What is to be written now."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        counters = self._counters
+        counters.octets_out += len(data)
+        if self._responses_counted != self.responded:
+            counters.sent[_SUBMIT_SM_RESP] += self.responded - self._responses_counted
+            self._responses_counted = self.responded
+        return data
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _put(self, frame: bytes, command_id: CommandId) -> None:
+        self._out.append(frame)
+        self._counters.sent[command_id] += 1
+
+    def _ask(self, pdu: EnquireLink | Unbind, now: int) -> None:
+        window = self._requests()
+        pdu.sequence_number = window.put(pdu.command_id, None, now)
+        self._put(encode(pdu), pdu.command_id)
+
+    def _requests(self) -> Window:
+        if self._window is None:
+            self._window = Window(self._window_size, self._timers.limits.response)
+        return self._window
+
+    def _refuse(self, command_id: int, sequence: int, status: CommandStatus, reason: str, events: list[Event]) -> None:
+        """Answer with an error: in the command's own response, or in GENERIC_NACK where it has none (3.4 §4.3)."""
+        response = response_to(command_id)
+        self._put(encode(_pdu(response, sequence, command_status=status)), response)
+        self._counters.count_refused(command_id, status)
+        events.append(Refused(command_id, sequence, status, reason))
+
+    def _ignore(self, command_id: int, status: int, sequence: int, events: list[Event]) -> None:
+        self._counters.unasked += 1
+        events.append(Unasked(command_id, status, sequence))
+
+    def _lose_framing(self, lost: FramingError, events: list[Event]) -> None:
+        """SMPP 3.4 §4.3.1: an invalid command_length is answered with GENERIC_NACK; then there is nothing to read."""
+        self._refuse(0, lost.sequence_number, lost.command_status, lost.reason, events)
+        self.end(Ending(How.CLOSED, f"framing lost: {lost.reason}"))
+
+    def _move(self, state: State) -> None:
+        self.state = state
+        self._may_submit = CommandId.SUBMIT_SM in RECEIVES[state]
+        self.can_receive = CommandId.DELIVER_SM in SENDS[state]
+        self.wake_at = min(self.wake_at, self._timers.next())
+
+    def _finish(self, *, late: bool = False) -> None:
+        """End an unbind, the client's or ours, once every SUBMIT_SM is answered; `late`: do not wait for them."""
+        complete = self.responded >= self.submitted
+        if not complete and not late:
+            return
+        reason = "" if complete else f", {self.submitted - self.responded} SUBMIT_SM were not answered"
+        if self._leaving is not None:
+            response = CommandId.UNBIND_RESP
+            self._put(_header(16, response, 0, self._leaving), response)
+            self._move(MOVES[response])
+            self.end(Ending(How.UNBOUND, f"unbound by the client{reason}", clean=complete))
+        else:
+            # What we answered after our UNBIND went out the client may not have read before it answered that.
+            clean = complete and self.responded == self._responded_at_unbind
+            self.end(Ending(How.CLOSED, f"unbound by us{reason}", clean=clean))
+
+
+_BINDS: dict[BindType, CommandId] = {bind_type: pdu.command_id for pdu, bind_type in _BIND_TYPES.items()}
+
+#: Why `states.verdict` refuses, for the log.
+_REFUSALS = {
+    CommandStatus.ESME_RINVBNDSTS: "not in this state",
+    CommandStatus.ESME_RALYBND: "bound already",
+    CommandStatus.ESME_RINVCMDID: "not offered",
+}
+
+
+def _pdu(command_id: CommandId, sequence: int, **values: object) -> Pdu:
+    return PDUS.get(command_id, GenericNack)(sequence_number=sequence, **values)  # type: ignore[arg-type]
