@@ -54,6 +54,7 @@ class Postponed(_Change, frozen=True, gc=False, kw_only=True):
     """Not processed by anybody, to be tried again at `until`."""
 
     until: Millis
+    #: Empty: it only went from memory back to disk, which is nothing to tell.
     reason: str
 
 
@@ -188,7 +189,8 @@ def step(message: Message, change: Change, now: Millis) -> Step:
             return _handed(message, change, now)
         case Postponed(until=until, reason=reason):
             due = min(until, message.expires)
-            return Step(_evolve(was, stage=Stage.WAITING, due=due), _line(message, now, "again", reason))
+            entry = _line(message, now, "again", reason) if reason else None
+            return Step(_evolve(was, stage=Stage.WAITING, due=due), entry)
         case PassedOn(provider=provider, reason=reason):
             refused = f"{was.refused_by},{provider}".lstrip(",")
             return Step(
