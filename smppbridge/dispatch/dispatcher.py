@@ -1,0 +1,539 @@
+"""From durable messages to providers: when, where, how often.
+
+Theory of operation. A message that was accepted with room in memory is offered and goes straight into the lane of its
+provider (`lane.py`). Everything else waits on disk and is claimed when it is due and a lane has room: scheduled
+messages, those to be tried again, and what was more than memory takes. While older messages for a lane wait on disk,
+new ones queue up behind them there; only a higher priority overtakes.
+
+A lane may hold its share of memory and no more, so that a provider that is slow or down never takes the room of the
+others. What is claimed for a lane that is full goes back to disk until that lane expects to have room; this looking
+past the full lane is paced, so that a million messages behind a dead provider cost a small part of the time.
+
+One loop (`_run`) does what is due; it is woken by events and looks at the clock at least once a second. Every change
+goes through `begin` or `record`, which hand the receipts on. When the store fails, nothing begins (`halted`), what has
+been done is recorded as soon as the store works again, and the rest stays where it is, on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from random import Random, SystemRandom
+from typing import Any, TypeAlias
+
+import structlog
+
+from pdu import MessageState
+
+from ..config import ProviderConfig
+from ..lifecycle import Change, Postponed, Reported, Settled
+from ..model import Kind, Message, Millis, Receipt, Stage, StatusReport
+from ..providers.base import Callback, Provider
+from ..store.base import Applied, Store, StoreFailed
+from .judge import NO_STATUS
+from .lane import BUCKETS, Lane
+from .polling import Poller
+from .routing import NO_ROUTE, Decision, Router
+from .transport import Line, connect
+
+#: Takes a callback of a provider that lives in this process, by the provider's name.
+Deliver: TypeAlias = Callable[[str, Callback], Awaitable[Any]]
+
+#: Messages taken from disk at once.
+_CHUNK = 1000
+#: Messages whose status is looked at, at once.
+_LOOKS = 500
+#: A look past a full lane is followed by a rest of this many times what it took.
+_REST = 10
+#: Seconds the loop sleeps at most: messages that wait on disk are not announced by those who stored them.
+_SLEEP = 1.0
+#: Messages a lane may hold at least, however many lanes share the memory.
+_LEAST_SHARE = 1000
+
+
+class Dispatcher:
+    """Takes durable messages, and brings each to an outcome."""
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, ProviderConfig],
+        store: Store,
+        router: Router,
+        providers: Mapping[str, Provider[Any]],
+        clock: Callable[[], Millis],
+        on_receipts: Callable[[Sequence[Receipt]], None],
+        deliver: Deliver | None = None,
+        bound: int = 20_000,
+        store_pause: float = 0.5,
+        random: Random | None = None,
+    ) -> None:
+        self.clock = clock
+        self.random: Random = random or SystemRandom()
+        #: Nothing may begin: the store failed a moment ago, or we are closing.
+        self.halted = True
+        self._store = store
+        self._router = router
+        self._on_receipts = on_receipts
+        self._deliver = deliver or self._take_callback
+        self._bound = bound
+        self._store_pause = store_pause
+        self._pause = store_pause
+        self._closing = False
+        self._lanes: dict[str, Lane] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+        self._only: Lane | None = None
+        self._poller = Poller(self)
+        #: Ids of what is in memory: what comes a second time, by whatever way, is not taken a second time.
+        self._held: set[int] = set()
+        self._inbox: list[Message] = []
+        self._flowing = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._wake = asyncio.Event()
+        #: When the loop will look at the clock next.
+        self._next: Millis = 0
+        #: Not before then: looks past full lanes, looks where all lanes are full, looks for statuses.
+        self._look_again: Millis = 0
+        self._glance_again: Millis = 0
+        self._ask_again: Millis = 0
+        self._runner: asyncio.Task[None] | None = None
+        self._counts = {"expired": 0, "no_route": 0, "put_back": 0, "claimed": 0, "store_failures": 0}
+        self._log = structlog.get_logger("dispatch")
+        _check(router, config)
+        self._build(config, providers)
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher held={len(self._held)} {list(self._lanes.values())}>"
+
+    # What others ask -------------------------------------------------------------------------------------------------
+
+    def room(self, priority: int = 0, providers: Sequence[str] = ()) -> bool:
+        """Whether a message may be stored as READY and offered. `providers`: where its route leads, if that is known;
+        with one provider there is nothing to be known."""
+        if self.halted:
+            return False
+        lane = self._lanes.get(providers[0]) if providers else self._only
+        if lane is None:
+            return len(self._held) < self._bound
+        if lane.accepting and not (lane.full(priority) or (lane.behind and not priority)):
+            return True
+        lane.behind = True
+        return False
+
+    def offer(self, message: Message) -> bool:
+        """Take a message that is durable. False: it is not READY, so it waits on disk and is claimed when it is due."""
+        if message.progress.stage is not Stage.READY:
+            self.expect(message.progress.due)
+            return False
+        self._inbox.append(message)
+        if not self._flowing:
+            self._flowing = True
+            asyncio.get_running_loop().call_soon(self._flow)
+        return True
+
+    def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
+        """Where such a message would go, and why."""
+        return self._router.route_of(account, kind, destination, source)
+
+    def refusal(self, account: str, kind: Kind, destination: str, source: str) -> str:
+        """Why no provider would take such a message; empty if one would."""
+        decision = self._router.route_of(account, kind, destination, source)
+        return "" if decision.providers else decision.why
+
+    async def report(self, provider: str, reports: Sequence[StatusReport]) -> None:
+        """What a provider told of its own accord. Durable when this returns; raises StoreFailed."""
+        if reports:
+            changes = [Reported(id=report.id, provider=provider, report=report) for report in reports]
+            self._hand_on(await self._store.apply(changes, self.clock()))
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Plain numbers for /metrics."""
+        now = self.clock()
+        return {
+            **self._counts,
+            "held": len(self._held),
+            "asking": self._poller.waiting,
+            "halted": self.halted,
+            "providers": {
+                lane.name: {
+                    "requests": lane.tally.requests,
+                    "outcomes": dict(lane.tally.outcomes),
+                    "asked": lane.tally.asked,
+                    "asks_failed": lane.tally.asks_failed,
+                    "queued": lane.queued,
+                    "in_flight": lane.requests,
+                    "breaker": lane.breaker.health(now).value,
+                    "latency_bounds": list(BUCKETS),
+                    "latency": list(lane.tally.latency),
+                    "latency_sum": lane.tally.seconds,
+                }
+                for lane in self._lanes.values()
+            },
+        }
+
+    def wake(self) -> None:
+        """Look at the clock again, now."""
+        self._look_again = self._glance_again = self._ask_again = 0
+        self._wake.set()
+
+    # Start, reload, stop ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Settle what a crash left in doubt, then begin. Raises StoreFailed."""
+        await self.recover()
+        self.halted = False
+        self._runner = asyncio.get_running_loop().create_task(self._run())
+
+    async def recover(self) -> None:
+        """Requests that a crash cut off: they may have been processed (design rule 4). Call once, before anything."""
+        while messages := await self._store.in_doubt(_CHUNK):
+            now = self.clock()
+            changes: list[Change] = []
+            for message in messages:
+                name = message.progress.provider
+                lane = self._lanes.get(name)
+                if lane is None:
+                    reason = f"it may have been sent to {name}, which is no longer configured"
+                    changes.append(Settled(id=message.id, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason))
+                else:
+                    changes.extend(lane.after_crash(message, now))
+            self._hand_on(await self._store.apply(changes, now))
+            self._log.warning("requests were cut off by the last end", messages=len(messages))
+
+    def reload(
+        self, config: Mapping[str, ProviderConfig], router: Router, providers: Mapping[str, Provider[Any]]
+    ) -> None:
+        """New routes and providers. A provider whose settings are the same stays as it is, adapter and all; of the
+        others what is under way ends the old way, and what waits is routed anew."""
+        _check(router, config)
+        self._router = router
+        for message in self._build(config, providers):
+            self.offer(message)
+        for lane in self._lanes.values():
+            lane.pump()
+        self.wake()
+
+    async def close(self, seconds: float = 15.0) -> None:
+        """Begin nothing more, let requests end and be recorded, at most so long. The rest is on disk."""
+        self._closing = self.halted = True
+        self._wake.set()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+        for lane in self._lanes.values():
+            lane.retire()
+        loop = asyncio.get_running_loop()
+        ends = [loop.create_task(lane.finish(seconds)) for lane in self._lanes.values()]
+        await asyncio.gather(self._poller.close(seconds), *ends)
+        rest = self._tasks | self._retired
+        if rest:
+            _, late = await asyncio.wait(rest, timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def _build(self, config: Mapping[str, ProviderConfig], providers: Mapping[str, Provider[Any]]) -> list[Message]:
+        """Lanes for a configuration; those that did not change stay. Returns what waited in those that did."""
+        share = max(_LEAST_SHARE, self._bound // max(1, len(config)))
+        old, self._lanes = self._lanes, {}
+        waiting: list[Message] = []
+        for name, table in config.items():
+            known = old.pop(name, None)
+            if known is not None and known.config == table:
+                known.set_share(share)
+                self._lanes[name] = known
+                continue
+            if known is not None:
+                old[name] = known
+            adapter = providers[name]
+            transport = adapter.transport(partial(self._deliver, name))
+            line = Line(transport if transport is not None else connect(table), table)
+            self._lanes[name] = Lane(name, adapter, table, line, self, share)
+        for lane in old.values():
+            waiting.extend(message for message in lane.retire() if message.progress.stage is not Stage.DOUBT)
+            end = asyncio.get_running_loop().create_task(lane.finish(lane.config.timeout + 30))
+            self._retired.add(end)
+            end.add_done_callback(self._retired.discard)
+        self._only = next(iter(self._lanes.values())) if len(self._lanes) == 1 else None
+        return waiting
+
+    # Into the lanes --------------------------------------------------------------------------------------------------
+
+    def _flow(self) -> None:
+        """Everything that was offered in this turn of the event loop, at once."""
+        self._flowing = False
+        offered, self._inbox = self._inbox, []
+        if not self._closing:
+            self.place(offered)
+
+    def place(self, messages: Sequence[Message]) -> None:
+        """Find each READY message its lane. What finds none is settled, or goes back to disk."""
+        if self._closing:
+            return
+        changes = self._sort(messages, claimed=False)
+        if changes:
+            self._spawn(self.record(changes))
+        for lane in self._lanes.values():
+            lane.pump()
+
+    def _sort(self, messages: Sequence[Message], *, claimed: bool) -> list[Change]:
+        """Put messages into lanes; returns the changes for those that do not get into one. `claimed`: they come from
+        disk, so it is their turn and they do not queue up behind what else is there."""
+        now, held, lanes, route = self.clock(), self._held, self._lanes, self._router.route
+        changes: list[Change] = []
+        for message in messages:
+            if message.id in held:
+                continue
+            if message.expires <= now:
+                changes.append(self._expire(message))
+                continue
+            decision = route(message)
+            names: Sequence[str] = decision.providers
+            progress = message.progress
+            if progress.attempts or progress.refused_by:
+                names = _candidates(decision, message)
+            if not names:
+                changes.append(self._reject(message, decision))
+                continue
+            lane = lanes[names[0]]
+            if not lane.accepting:
+                lane = next((lanes[name] for name in names if lanes[name].accepting), lane)
+                if not lane.accepting:
+                    lane = min((lanes[name] for name in names), key=_reopens)
+                    lane.behind = True
+                    said = f"{lane.name} has failed too often and rests"
+                    changes.append(Postponed(id=message.id, until=lane.slot(now), reason=said))
+                    self.expect(lane.breaker.reopens)
+                    continue
+            if lane.full(message.priority):
+                lane.behind = True
+                changes.append(Postponed(id=message.id, until=lane.slot(now), reason=""))
+            elif lane.behind and not claimed and not message.priority:
+                changes.append(Postponed(id=message.id, until=now, reason=""))
+            else:
+                held.add(message.id)
+                lane.push(message)
+        return changes
+
+    def _expire(self, message: Message) -> Settled:
+        self._counts["expired"] += 1
+        return Settled(id=message.id, state=MessageState.EXPIRED, reason="not sent within its validity period")
+
+    def _reject(self, message: Message, decision: Decision) -> Settled:
+        """No provider may take it. Most are refused before they are accepted; this is one whose routes have changed, or
+        that the last provider passed on just before a crash."""
+        self._counts["no_route"] += 1
+        said, err = decision.why, decision.err
+        if decision.providers:
+            said, err = f"{decision.why}: refused by {message.progress.refused_by}", NO_ROUTE
+        return Settled(id=message.id, state=MessageState.REJECTED, err=err, reason=said)
+
+    # What a lane needs (lane.Engine) ---------------------------------------------------------------------------------
+
+    async def begin(self, changes: Sequence[Change]) -> Sequence[Applied]:
+        try:
+            applied = await self._store.apply(changes, self.clock())
+        except StoreFailed as failed:
+            self._halt(failed)
+            raise
+        self._hand_on(applied)
+        return applied
+
+    async def record(self, changes: Sequence[Change]) -> Sequence[Applied]:
+        pause = self._store_pause
+        while True:
+            try:
+                applied = await self._store.apply(changes, self.clock())
+            except StoreFailed as failed:
+                self._halt(failed)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+            else:
+                self._hand_on(applied)
+                return applied
+
+    def others(self, message: Message, name: str) -> bool:
+        names = _candidates(self._router.route(message), message)
+        return any(other != name and other in self._lanes for other in names)
+
+    def release(self, messages: Iterable[Message]) -> None:
+        self._held.difference_update([message.id for message in messages])
+
+    def expired(self, messages: Sequence[Message]) -> None:
+        # In doubt, it is not known to be unsent: it ends as the provider answers, or as UNKNOWN.
+        unsent = [message for message in messages if message.progress.stage is not Stage.DOUBT]
+        if unsent and not self._closing:
+            self._spawn(self.record([self._expire(message) for message in unsent]))
+
+    def expect(self, due: Millis) -> None:
+        if due < self._next:
+            self._wake.set()
+
+    def roomy(self, lane: Lane) -> None:
+        self._wake.set()
+
+    def _hand_on(self, applied: Sequence[Applied]) -> None:
+        receipts = [one.receipt for one in applied if one.receipt is not None]
+        if receipts:
+            try:
+                self._on_receipts(receipts)
+            except Exception:
+                # They are in the outbox; whoever delivers them finds them there.
+                self._log.exception("receipts not handed on", receipts=len(receipts))
+
+    def _halt(self, failed: StoreFailed) -> None:
+        """Nothing begins until the store has had some time. What was begun is recorded by whoever began it."""
+        self._counts["store_failures"] += 1
+        if self.halted:
+            return
+        self.halted = True
+        self._log.error("the store failed, nothing is sent", reason=str(failed), again_in=self._pause)
+        asyncio.get_running_loop().call_later(self._pause, self._go_on)
+        self._pause = min(self._pause * 2, 30.0)
+
+    def _go_on(self) -> None:
+        if self._closing:
+            return
+        self.halted = False
+        for lane in self._lanes.values():
+            lane.pump()
+        self._poller.go_on(self._lanes)
+        self._wake.set()
+
+    # What is due -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            seconds = _SLEEP
+            if not self.halted:
+                try:
+                    seconds = await self._turn()
+                    self._pause = self._store_pause
+                except StoreFailed as failed:
+                    self._halt(failed)
+                except Exception:
+                    # Whatever it was, the messages are on disk and the next turn tries again.
+                    self._log.exception("a turn of the dispatcher failed")
+            if seconds > 0:
+                try:
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            else:
+                await asyncio.sleep(0)
+
+    async def _turn(self) -> float:
+        """Do what is due. Returns how many seconds there is nothing more to do, if nothing happens."""
+        lanes = self._lanes
+        for lane in list(lanes.values()):
+            lane.sweep(self.clock())
+        more = await self._claim() if self.clock() >= self._look_again else False
+        if self.clock() >= self._ask_again:
+            more |= await self._look()
+        if more:
+            return 0.0
+        now = self.clock()
+        due = await self._store.next_due()
+        seconds = min((due - now) / 1000, _SLEEP) if due > now else _SLEEP
+        if due and due <= now and any(lane.hungry for lane in lanes.values()):
+            # It came due a moment ago, or it is for a full lane: as soon as looking is allowed again.
+            pause = max(self._look_again, self._ask_again) - now
+            seconds = min(max(pause / 1000, 0.005), _SLEEP)
+        self._next = now + int(seconds * 1000)
+        return seconds
+
+    async def _claim(self) -> bool:
+        """Take messages from disk where there is room for them. True: there may be more, and more room.
+
+        Where no lane has room it looks all the same, but seldom: what has expired ends, and the rest goes back.
+        """
+        wanted = max((lane.share - lane.held for lane in self._lanes.values() if lane.hungry), default=0)
+        if not wanted:
+            if self.clock() < self._glance_again:
+                return False
+            self._glance_again = self.clock() + int(_SLEEP * 1000)
+            wanted = _CHUNK
+        limit = min(wanted, _CHUNK)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        messages = await self._store.claim(self.clock(), limit)
+        if len(messages) < limit:
+            for lane in self._lanes.values():
+                lane.behind = False
+        if not messages:
+            return False
+        self._counts["claimed"] += len(messages)
+        changes = self._sort(messages, claimed=True)
+        for lane in self._lanes.values():
+            lane.pump()
+        if changes:
+            await self.record(changes)
+            back = sum(type(change) is Postponed for change in changes)
+            self._counts["put_back"] += back
+            if back * 2 > len(messages):
+                self._look_again = self.clock() + int((loop.time() - began) * 1000 * _REST)
+                return False
+        return len(messages) == limit and any(lane.hungry for lane in self._lanes.values())
+
+    async def _look(self) -> bool:
+        """See to the messages whose status is not known. True: there may be more."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        messages = await self._store.claim_doubtful(self.clock(), _LOOKS)
+        if not messages:
+            return False
+        changes, repeat, crowded = self._poller.take(messages, self._lanes)
+        for message in repeat:
+            lane = self._lanes[message.progress.provider]
+            if lane.accepting and message.id not in self._held:
+                self._held.add(message.id)
+                lane.push(message)
+                lane.pump()
+        if changes:
+            await self.record(changes)
+        if crowded:
+            self._ask_again = self.clock() + int((loop.time() - began) * 1000 * _REST)
+            return False
+        return len(messages) == _LOOKS
+
+    # Odds and ends ---------------------------------------------------------------------------------------------------
+
+    async def _take_callback(self, name: str, callback: Callback) -> None:
+        """For a provider in this process, where nobody else takes its callbacks."""
+        reply = self._lanes[name].adapter.callback(callback, self.clock())
+        await self.report(name, reply.reports)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._log.error("changes were not recorded", exc_info=error)
+
+
+def _check(router: Router, config: Mapping[str, ProviderConfig]) -> None:
+    if missing := router.providers - config.keys():
+        raise ValueError(f"routes name providers that are not there: {', '.join(sorted(missing))}")
+
+
+def _candidates(decision: Decision, message: Message) -> Sequence[str]:
+    """Who may still take it: without those that cannot, and first the one that had it last."""
+    progress = message.progress
+    refused = progress.refused_by.split(",") if progress.refused_by else ()
+    left = [name for name in decision.providers if name not in refused]
+    if progress.provider in left:
+        left.remove(progress.provider)
+        left.insert(0, progress.provider)
+    return left
+
+
+def _reopens(lane: Lane) -> Millis:
+    return lane.breaker.reopens

@@ -1,0 +1,88 @@
+"""Whether a provider is worth a request: a circuit breaker. Pure: time is an argument.
+
+```
+            `failures` in a row, or trip()                 the pause is over
+   CLOSED ─────────────────────────────────► OPEN ─────────────────────────────► HALF_OPEN
+      ▲                                        ▲                                     │ one probe at a time
+      │                                        └──────────── failed() ───────────────┤
+      └─────────────────────────────────────── succeeded() ──────────────────────────┘
+```
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..model import Millis
+
+
+class Health(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """Counts the failures in a row of one provider."""
+
+    __slots__ = ("_failures", "_limit", "_open", "_pause", "_probing", "reopens")
+
+    def __init__(self, failures: int, pause: Millis) -> None:
+        self._limit = failures
+        self._pause = pause
+        self._failures = 0
+        self._open = False
+        self._probing = False
+        #: While open: when a probe may go.
+        self.reopens: Millis = 0
+
+    def __repr__(self) -> str:
+        return f"<Breaker {'open' if self._open else 'closed'} failures={self._failures} reopens={self.reopens}>"
+
+    def health(self, now: Millis) -> Health:
+        if not self._open:
+            return Health.CLOSED
+        # A clock that was put back must not keep it open for longer than the pause.
+        self.reopens = min(self.reopens, now + self._pause)
+        return Health.OPEN if now < self.reopens else Health.HALF_OPEN
+
+    def allows(self, now: Millis) -> bool:
+        """Whether a request may go now."""
+        health = self.health(now)
+        return health is Health.CLOSED or (health is Health.HALF_OPEN and not self._probing)
+
+    def probe(self) -> None:
+        """The request that goes now is the probe; no other goes before it has an end."""
+        self._probing = True
+
+    def forget_probe(self) -> None:
+        """The probe never went out, or told nothing."""
+        self._probing = False
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._open = self._probing = False
+
+    def failed(self, now: Millis) -> bool:
+        """Count a failure. True: this one opened it (again)."""
+        health = self.health(now)
+        self._failures += 1
+        if health is Health.OPEN:
+            # One that was under way when it opened; the pause stays as it is.
+            return False
+        if health is Health.CLOSED and self._failures < self._limit:
+            return False
+        self._set_open(now)
+        return True
+
+    def trip(self, now: Millis) -> bool:
+        """Open at once: the provider refuses everything. True: this opened it."""
+        if self.health(now) is Health.OPEN:
+            return False
+        self._set_open(now)
+        return True
+
+    def _set_open(self, now: Millis) -> None:
+        self._open = True
+        self._probing = False
+        self.reopens = now + self._pause
