@@ -190,6 +190,14 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
         place = ("accounts", name)
         if not account.allowed_networks:
             said.warning((*place, "allowed_networks"), "nobody may bind from anywhere")
+        for number, network in enumerate(account.allowed_networks):
+            if network.prefixlen == 0:
+                said.warning(
+                    (*place, "allowed_networks", number),
+                    "the whole internet may try passwords of 8 characters; name the networks of the client",
+                )
+        if not account.bind_types:
+            said.mistake((*place, "bind_types"), "it could not bind in any way; expected at least one")
         if account.default_validity > account.max_validity:
             said.mistake((*place, "default_validity"), "longer than max_validity")
         _check_status(name, account, said)
@@ -222,6 +230,8 @@ def _check_password(name: str, table: dict[str, Any], account: AccountConfig | N
             (*place, given[0]),
             f"longer than the {PASSWORD_MAX} characters of SMPP 3.4: many clients cut it and cannot bind",
         )
+    elif account is not None and not account.password.isascii():
+        said.warning((*place, given[0]), "not ASCII: what reaches us depends on the client's encoding")
 
 
 _PASSWORDS = ("password", "password_file", "password_env", "password_hash")
@@ -351,8 +361,8 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
             elif name in route.providers[:at_place]:
                 said.mistake((*place, "providers", at_place), "stands there twice")
         for at_place, prefix in enumerate(route.destination):
-            if not prefix.isdigit():
-                said.mistake((*place, "destination", at_place), "expected the first digits of a number, without +")
+            if not prefix or " " in prefix:
+                said.mistake((*place, "destination", at_place), "expected the first digits of a number")
         if everything is not None:
             said.warning(place, f"never used: [[routes]] #{everything + 1} takes everything before it")
         elif not (route.account or route.kinds or route.destination or route.source):

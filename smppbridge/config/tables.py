@@ -68,6 +68,12 @@ def _proxy(value: object) -> object:
     return value or None
 
 
+def _hash(value: str) -> str:
+    if value and not re.fullmatch(r"scrypt(\$[0-9]+){3}(\$[A-Za-z0-9+/]+=*){2}", value):
+        raise ValueError("expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it")
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -214,7 +220,7 @@ class AccountConfig(Table):
     #: Name of an environment variable. After loading its content stands in `password`.
     password_env: str = ""
     #: From `smppbridge hash-password`.
-    password_hash: str = Field(default="", repr=False)
+    password_hash: Annotated[str, AfterValidator(_hash)] = Field(default="", repr=False)
     #: Who may bind from where. Nobody, if it is empty.
     allowed_networks: tuple[NetworkText, ...]
     #: How it may bind.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from smppbridge import config
 from smppbridge.model import Kind
@@ -45,8 +45,18 @@ class Paid:
     ask_batch: ClassVar[int] = 10
 
 
+class Picky:
+    class Settings(BaseModel):
+        @model_validator(mode="after")
+        def enough(self) -> Any:
+            raise ValueError("expected login and password, or apikey")
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset(Kind)
+    ask_batch: ClassVar[int] = 0
+
+
 def adapters(name: str) -> type[Any]:
-    known: dict[str, type[Any]] = {"sandbox": Sandbox, "paid": Paid}
+    known: dict[str, type[Any]] = {"sandbox": Sandbox, "paid": Paid, "picky": Picky}
     if name not in known:
         raise LookupError(f"there is no adapter {name}")
     return known[name]
@@ -148,7 +158,10 @@ MISTAKES = [
     ('["sandbox"]', "['sandbox', 'sandbox']", '[[routes]] #1 providers (item 2) = "sandbox": stands there twice'),
     ('["sandbox"]', "[]", "[[routes]] #1 providers = []: expected a list of at least one, each of them a text"),
     ("[[routes]]", "[[routes]]\naccount = 'dem'", '[[routes]] #1 account = "dem": there is no [accounts.dem]; did you mean "demo"?'),
-    ("[[routes]]", "[[routes]]\ndestination = ['+79']", '[[routes]] #1 destination (item 1) = "+79": expected the first digits of a number, without +'),
+    ("[[routes]]", "[[routes]]\ndestination = ['']", '[[routes]] #1 destination (item 1) = "": expected the first digits of a number'),
+    ("[accounts.demo]", "[accounts.demo]\nbind_types = []", "[accounts.demo] bind_types = []: it could not bind in any way; expected at least one"),
+    ('password = "demo"', "password_hash = 'S3CRET'", "[accounts.demo] password_hash = ***: expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it"),
+    ('adapter = "sandbox"', 'adapter = "picky"', "[providers.sandbox]: expected login and password, or apikey"),
     ("[accounts.demo]", "[accounts.demo]\npasswrod = 'x'", '[accounts.demo] passwrod = "x": unknown key; did you mean "password"?'),
 ]  # fmt: skip
 
@@ -163,6 +176,8 @@ def test_a_mistake_is_named(tmp_path: Path, where: str, instead: str, expected: 
 
 WARNINGS = [
     ("password = \"demo\"", "password = 'ninechars'", "[accounts.demo] password = ***: longer than the 8 characters of SMPP 3.4: many clients cut it and cannot bind"),
+    ("password = \"demo\"", "password = 'пароль'", "[accounts.demo] password = ***: not ASCII: what reaches us depends on the client's encoding"),
+    ('["127.0.0.0/8"]', "['0.0.0.0/0']", '[accounts.demo] allowed_networks (item 1) = "0.0.0.0/0": the whole internet may try passwords of 8 characters; name the networks of the client'),
     ('["127.0.0.0/8"]', "[]", "[accounts.demo] allowed_networks = []: nobody may bind from anywhere"),
     ("[accounts.demo]", "[accounts.demo]\nduplicate_status = 'ESME_RTHROTTLED'", '[accounts.demo] duplicate_status = "ESME_RTHROTTLED": a temporary status: clients such as Kannel send the same message again until it goes through'),
     ("[accounts.demo]", "[smpp]\ninactivity_timeout = 30\n[accounts.demo]", "[smpp] enquire_link_after: not shorter than inactivity_timeout: quiet clients are closed before they are asked"),
@@ -361,7 +376,7 @@ _CERTIFICATE = ("req", "-x509", "-newkey", "rsa:2048", "-days", "1", "-subj", "/
 def test_tls_key_with_a_passphrase_is_a_mistake_not_a_question(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     openssl = shutil.which("openssl") or pytest.skip("openssl makes the certificate")
-    subprocess.run(  # noqa: S603 - nothing in it comes from outside
+    subprocess.run(
         [openssl, *_CERTIFICATE, "-passout", "pass:long-enough", "-keyout", str(key), "-out", str(certificate)],
         check=True,
         capture_output=True,
