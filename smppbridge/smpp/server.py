@@ -66,8 +66,8 @@ class Application(Protocol):
     def link_up(self, link: Link) -> None:
         """The client is bound, its response is on the way."""
 
-    def submitted(self, link: Link, pdu: SubmitSm) -> None:
-        """Answer with `link.respond_submit`, exactly once, now or later."""
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
+        """Answer with `link.respond_submit`, exactly once, now or later. `frame` is the PDU as it came."""
 
     def answered(self, link: Link, token: Any, status: int | None) -> None:
         """A DELIVER_SM ended: with the client's status, or None when it did not answer or the link is gone."""
@@ -116,7 +116,7 @@ class Link(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: SmppServer) -> None:
         self._server = server
         #: Unique over restarts and gateways.
         self.id = server.next_id()
@@ -299,8 +299,8 @@ class Link(asyncio.Protocol):
         self._dirty = True
         for event in events:
             try:
-                if type(event) is SubmitSm:
-                    application.submitted(self, event)
+                if type(event) is tuple:
+                    application.submitted(self, event[0], event[1])
                 elif type(event) is Answered:
                     application.answered(self, event.token, event.status)
                 elif type(event) is BindRequest:
@@ -309,8 +309,8 @@ class Link(asyncio.Protocol):
                     log.debug("pdu not taken", peer=self.peer, account=self.account, pdu=repr(event))
             except Exception:
                 log.exception("application failed", peer=self.peer, account=self.account, link=self.id)
-                if type(event) is SubmitSm:
-                    self.session.respond_submit(event.sequence_number, CommandStatus.ESME_RSYSERR)
+                if type(event) is tuple:
+                    self.session.respond_submit(event[0].sequence_number, CommandStatus.ESME_RSYSERR)
         self.flush()
 
     async def _admit(self, request: BindRequest) -> None:
@@ -428,7 +428,7 @@ class ListenFailed(OSError):
     """A listener could not be opened; says which one and why."""
 
 
-class Server:
+class SmppServer:
     """All listeners and links of a gateway."""
 
     def __init__(
@@ -464,7 +464,7 @@ class Server:
         self._count = 0
 
     def __repr__(self) -> str:
-        return f"<Server {', '.join(self.addresses)}: {len(self.links)} links, {len(self.bound.links)} bound>"
+        return f"<SmppServer {', '.join(self.addresses)}: {len(self.links)} links, {len(self.bound.links)} bound>"
 
     # Start, reload, stop ---------------------------------------------------------------------------------------------
 
@@ -502,12 +502,16 @@ class Server:
         self.config = config
         self._limits = Limits.of(config)
 
-    async def stop(self, within: float = 10.0) -> None:
-        """Close it all, within so many seconds and a moment."""
-        # 1. Nobody new: no connections, and no binds on those that are there.
+    def stop_listening(self) -> None:
+        """Take no connections any more, and no binds on those that are there."""
         self._closing = True
         for listener in self._listeners:
             listener.close()
+
+    async def stop(self, within: float = 10.0) -> None:
+        """Close it all, within so many seconds and a moment."""
+        # 1. Nobody new.
+        self.stop_listening()
         # 2. Ask everybody to go. What was submitted before they read that is still taken and answered.
         for link in list(self.links.values()):
             link.unbind("shutting down")

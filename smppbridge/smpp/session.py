@@ -113,8 +113,10 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-#: A SUBMIT_SM is its own event: nothing is made around it on the hot path. Answer it with `respond_submit`.
-Event: TypeAlias = SubmitSm | BindRequest | Answered | Unasked | Refused
+#: A SUBMIT_SM and its octets as they came, header and all; answer it with `respond_submit`. A plain tuple, because this
+#: is the hot path.
+Submitted: TypeAlias = tuple[SubmitSm, bytes]
+Event: TypeAlias = Submitted | BindRequest | Answered | Unasked | Refused
 
 
 # How a session ends --------------------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ class Session:
                 # The fast lane: a SUBMIT_SM where it may be sent. `_take` does the same for everything else.
                 if self._may_submit and frame[4:8] == _SUBMIT_SM:
                     try:
-                        events.append(decode(frame))  # type: ignore[arg-type]
+                        events.append((decode(frame), frame))  # type: ignore[arg-type]
                         self.submitted += 1
                     except BodyError as broken:
                         self._take_broken(broken, now, events)

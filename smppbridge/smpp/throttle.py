@@ -34,8 +34,8 @@ class Throttle:
         if full_at < now:
             full_at = now
         elif full_at > now + self._span:
-            # The clock was set back: an empty bucket is the worst that can be true.
-            full_at = now + self._span
+            # The clock was set back: an empty bucket is the worst that can be true, and it fills from now on.
+            full_at = self._full_at = now + self._span
         full_at += self._interval * count
         # Rounding must not cost the last message of a burst.
         if full_at - now > self._span + 1e-6:
