@@ -47,21 +47,37 @@ _UDHI = 0x40
 _PARTS_EVERY = 30.0
 
 # International number with or without the plus; `#id` names a Telegram chat (smsc HTTP API, `phones`).
-_NUMBER = re.compile(r"\+?[0-9]{3,20}\Z")
-_CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z")
+_NUMBER = re.compile(r"\+?[0-9]{3,20}\Z").match
+_CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z").match
+
+# By these names because looking a member up in its enum costs more than what is done with it on the hot path.
+_BY_SMPP = Notify.SMPP
+#: There is room in memory: to be sent at once.
+_AT_ONCE = Progress(stage=Stage.READY)
+
+
+class Decision(Protocol):
+    """A route's word."""
+
+    @property
+    def providers(self) -> Sequence[str]:
+        """In this order; empty if no provider takes it."""
+
+    @property
+    def why(self) -> str: ...
 
 
 class Outlet(Protocol):
     """What submission needs of the dispatcher."""
 
-    def room(self) -> bool:
-        """Whether a message may go straight into memory."""
+    def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
+        """Where it would go, and why."""
 
-    def offer(self, message: Message) -> None:
-        """A durable message with stage READY."""
+    def room(self, priority: int, providers: Sequence[str]) -> bool:
+        """Whether a message for these may be stored as READY and offered."""
 
-    def refusal(self, account: str, kind: Kind, destination: str, source: str) -> str:
-        """Why no provider would take it; empty if one would."""
+    def offer(self, message: Message) -> bool:
+        """A durable message. READY ones are taken; for others it is noted when they are due."""
 
 
 class Refusal(Exception):
@@ -74,13 +90,28 @@ class Refusal(Exception):
 
 
 class AccountState:
-    """What is counted for an account while the gateway runs."""
+    """What is counted for an account while the gateway runs, and its settings in the form the hot path wants them."""
 
-    __slots__ = ("accepted", "config", "duplicate_status", "name", "pending", "refused", "resent", "throttle")
+    __slots__ = (
+        "accepted",
+        "alphabet",
+        "config",
+        "conventions",
+        "duplicate_status",
+        "max_pending",
+        "max_validity",
+        "name",
+        "pending",
+        "refused",
+        "resent",
+        "silent",
+        "throttle",
+        "validity",
+        "window",
+    )
 
     def __init__(self, name: str, config: AccountConfig) -> None:
         self.name = name
-        self.config = config
         self.pending = 0
         self.accepted = 0
         self.resent = 0
@@ -88,10 +119,27 @@ class AccountState:
         self.apply(config)
 
     def apply(self, config: AccountConfig) -> None:
-        """Take new limits (a reload) without forgetting what was counted."""
+        """Take new settings (a reload) without forgetting what was counted."""
         self.config = config
+        self.alphabet = Alphabet(config.alphabet)
+        self.conventions = config.conventions
         self.duplicate_status = CommandStatus[config.duplicate_status]
+        self.max_pending = config.max_pending
         self.throttle = Throttle(config.throughput, config.burst)
+        # In milliseconds
+        self.window = int(config.duplicate_window * 1000)
+        self.validity = int(config.default_validity * 1000)
+        self.max_validity = int(config.max_validity * 1000)
+        #: Who hears of a message whose registered_delivery is not set (smsc.ru, SMPP statuses).
+        self.silent = Notify.HTTP if config.handler else Notify.NOBODY
+
+    def alphabet_of(self, system_type: str) -> Alphabet:
+        """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (seed 002), whatever the account says."""
+        return Alphabet.ISO if system_type and system_type.upper() == "ISO" else self.alphabet
+
+    def notify(self, registered_delivery: int) -> Notify:
+        """Who hears of a message: asked are bits 1-0 and bit 4 (SMPP 3.4 §5.2.17)."""
+        return _BY_SMPP if registered_delivery & 0x13 else self.silent
 
 
 class Submission:
@@ -132,12 +180,12 @@ class Submission:
         try:
             self._admit(account, pdu, now)
             header, body = b"", pdu.short_message
-            if pdu.esm_class & _UDHI or pdu.tlvs:
+            if pdu.tlvs or pdu.esm_class & _UDHI:
                 segment, header, body = _opened(pdu)
                 if segment is not None:
                     self._spawn(self._take_part(link, account, pdu, frame, segment, now))
                     return
-            alphabet = _alphabet(link.system_type, account.config)
+            alphabet = account.alphabet_of(link.system_type)
             message = self._read(account, link.id, alphabet, pdu, frame, header, body, now)
         except Refusal as refusal:
             self._refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason)
@@ -149,7 +197,7 @@ class Submission:
     def _arrived(self, batch: Sequence[tuple[Message, Verdict]]) -> None:
         """The store's word on a batch: durable, refused or failed. Answers go out before anything else happens."""
         self._pending -= len(batch)
-        links, accounts, ready = self._bound.links, self.accounts, []
+        links, accounts, accepted = self._bound.links, self.accounts, []
         for message, verdict in batch:
             account = accounts[message.account]
             account.pending -= 1
@@ -158,11 +206,10 @@ class Submission:
                 account.accepted += 1
                 if link is not None:
                     link.respond_submit(message.sequence, ROK, str(message.id))
-                if message.progress.stage is Stage.READY:
-                    ready.append(message)
+                accepted.append(message)
             elif link is not None:
                 self._answer_verdict(link, account, message.sequence, verdict)
-        for message in ready:
+        for message in accepted:
             self._outlet.offer(message)
         self._settle_down()
 
@@ -202,15 +249,14 @@ class Submission:
 
     def _admit(self, account: AccountState, pdu: SubmitSm, now: Millis) -> None:
         """Design rule 6: overload is answered, never queued without bound; the reason names the limit."""
-        config = account.config
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
         if self._pending >= self._max_pending:
             raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{self._max_pending} messages are being stored, all clients")
-        if account.pending >= config.max_pending:
-            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{config.max_pending} messages of yours are being stored")
+        if account.pending >= account.max_pending:
+            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{account.max_pending} messages of yours are being stored")
         if not account.throttle.take(now):
-            raise Refusal(CommandStatus.ESME_RTHROTTLED, f"more than {config.throughput:g} messages a second")
+            raise Refusal(CommandStatus.ESME_RTHROTTLED, f"more than {account.throttle.rate:g} messages a second")
         # SMPP 3.4 §5.2.14 has 0 to 3; 5.0 §4.7.18 adds 4.
         if pdu.priority_flag > 4:
             raise Refusal(CommandStatus.ESME_RINVPRTFLG, "priority_flag is 0 to 4")
@@ -229,38 +275,34 @@ class Submission:
         now: Millis,
     ) -> Message:
         """What the PDU means, as a message with an id. Raises Refusal."""
-        config = account.config
+        destination = pdu.destination_addr
         try:
             command = read(
-                header + body,
+                header + body if header else body,
                 data_coding=pdu.data_coding,
                 has_udh=bool(header),
-                destination=pdu.destination_addr,
+                destination=destination,
                 alphabet=alphabet,
-                conventions=config.conventions,
+                conventions=account.conventions,
             )
         except Malformed as malformed:
             raise Refusal(malformed.status, malformed.reason) from None
         kind = KIND_OF[type(command)]
-        _check_destination(kind, pdu.destination_addr)
-        if why := self._outlet.refusal(account.name, kind, pdu.destination_addr, pdu.source_addr):
-            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, why)
-        due, expires = _times(pdu, config, now)
-        room = due <= now and self._outlet.room()
-        return _message(
-            pdu,
-            frame,
-            id=self._ids.next(now),
-            account=account.name,
-            bind=bind,
-            command=command,
-            now=now,
-            due=due,
-            expires=expires,
-            stage=Stage.READY if room else Stage.WAITING,
-            notify=_notify(pdu.registered_delivery, config),
-            window=int(config.duplicate_window * 1000),
-        )
+        if not _NUMBER(destination):
+            _check_destination(kind, destination)
+        route = self._outlet.route_of(account.name, kind, destination, pdu.source_addr)
+        if not route.providers:
+            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, route.why)
+        if pdu.schedule_delivery_time or pdu.validity_period:
+            due, expires = _times(pdu, account, now)
+        else:
+            due, expires = now, now + account.validity
+        if due <= now and self._outlet.room(pdu.priority_flag, route.providers):
+            progress = _AT_ONCE
+        else:
+            progress = Progress(stage=Stage.WAITING, due=due)
+        notify = account.notify(pdu.registered_delivery)
+        return _message(pdu, frame, self._ids.next(now), account, bind, command, notify, now, expires, progress)
 
     # Long messages ---------------------------------------------------------------------------------------------------
 
@@ -278,8 +320,8 @@ class Submission:
             total=segment.total,
             number=segment.number,
             registered_delivery=pdu.registered_delivery,
-            notify=_notify(pdu.registered_delivery, account.config),
-            alphabet=_alphabet(link.system_type, account.config),
+            notify=account.notify(pdu.registered_delivery),
+            alphabet=account.alphabet_of(link.system_type),
             pdu=frame,
             accepted_at=now,
             expires=now + int(account.config.parts_timeout * 1000),
@@ -318,8 +360,7 @@ class Submission:
                 account, [part for part in parts if part.id != last], MessageState.REJECTED, refusal.reason, now
             )
             raise
-        if message.progress.stage is Stage.READY:
-            self._outlet.offer(message)
+        self._outlet.offer(message)
 
     def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""
@@ -347,26 +388,23 @@ class Submission:
             return
         first = _decoded(parts[0].pdu)
         asking = [part for part in parts if part.notify is not Notify.NOBODY]
+        body = b"".join(user_data(_decoded(part.pdu))[1] for part in parts)
         message = _message(
             first,
             parts[0].pdu,
-            id=parts[0].id,
-            account=account.name,
-            bind=parts[0].bind,
-            command=Binary(
-                data=b"".join(user_data(_decoded(part.pdu))[1] for part in parts), data_coding=first.data_coding
-            ),
-            now=parts[0].accepted_at,
-            due=now,
-            expires=parts[0].expires,
-            stage=Stage.WAITING,
-            notify=asking[0].notify if asking else Notify.NOBODY,
-            window=0,
+            parts[0].id,
+            account,
+            parts[0].bind,
+            Binary(data=body, data_coding=first.data_coding),
+            asking[0].notify if asking else Notify.NOBODY,
+            parts[0].accepted_at,
+            parts[0].expires,
+            # Not due before it has ended: a dispatcher must never take it.
+            Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000),
         )
+        message.duplicate_window = 0
         message.registered_delivery = asking[0].registered_delivery if asking else 0
         message.part_ids = tuple(part.id for part in asking)
-        # Not due before it has ended: a dispatcher must never take it.
-        message.progress = Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000)
         verdict = await self._store.join(message, parts)
         if isinstance(verdict, StoreFailed):
             raise verdict
@@ -428,21 +466,18 @@ class Submission:
 def _message(
     pdu: SubmitSm,
     frame: bytes,
-    *,
     id: int,
-    account: str,
+    account: AccountState,
     bind: int,
     command: Command,
-    now: Millis,
-    due: Millis,
-    expires: Millis,
-    stage: Stage,
     notify: Notify,
-    window: int,
+    now: Millis,
+    expires: Millis,
+    progress: Progress,
 ) -> Message:
     return Message(
         id=id,
-        account=account,
+        account=account.name,
         bind=bind,
         sequence=pdu.sequence_number,
         kind=KIND_OF[type(command)],
@@ -460,8 +495,8 @@ def _message(
         pdu=frame,
         accepted_at=now,
         expires=expires,
-        duplicate_window=window,
-        progress=Progress(stage=stage, due=due),
+        duplicate_window=account.window,
+        progress=progress,
     )
 
 
@@ -479,42 +514,30 @@ def _opened(pdu: SubmitSm) -> tuple[Segment | None, bytes, bytes]:
         raise Refusal(CommandStatus.ESME_RSUBMITFAIL, str(broken)) from None
 
 
-def _alphabet(system_type: str, config: AccountConfig) -> Alphabet:
-    """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (seed 002), whatever the account says."""
-    return Alphabet.ISO if system_type.upper() == "ISO" else Alphabet(config.alphabet)
-
-
-def _notify(registered_delivery: int, config: AccountConfig) -> Notify:
-    """A status goes to the account's HTTP handler where registered_delivery is not set (smsc.ru, SMPP statuses)."""
-    if registered_delivery & 0x13:
-        return Notify.SMPP
-    return Notify.HTTP if config.handler else Notify.NOBODY
-
-
 def _check_destination(kind: Kind, destination: str) -> None:
-    """An address is a number, but for e-mail (its own convention checks it) and for chats of a bot."""
-    if kind is Kind.MAIL or _NUMBER.match(destination) or (kind is Kind.BOT and _CHAT.match(destination)):
+    """What is no number is an e-mail address (its own convention checks it) or a chat of a bot, or a mistake."""
+    if kind is Kind.MAIL or (kind is Kind.BOT and _CHAT(destination)):
         return
     raise Refusal(CommandStatus.ESME_RINVDSTADR, "destination_addr is 3 to 20 digits, with or without a plus")
 
 
-def _times(pdu: SubmitSm, config: AccountConfig, now: Millis) -> tuple[Millis, Millis]:
+def _times(pdu: SubmitSm, account: AccountState, now: Millis) -> tuple[Millis, Millis]:
     """schedule_delivery_time and validity_period (SMPP 3.4 §7.1.1) → when it is due, when it expires.
 
     A schedule in the past means at once. A validity that ends before the message is due, or has ended, is refused.
     """
     due = now
     if pdu.schedule_delivery_time:
-        due = max(now, _time(pdu.schedule_delivery_time, now, config, CommandStatus.ESME_RINVSCHED))
+        due = max(now, _time(pdu.schedule_delivery_time, now, CommandStatus.ESME_RINVSCHED))
     if not pdu.validity_period:
-        return due, due + int(config.default_validity * 1000)
-    expires = _time(pdu.validity_period, now, config, CommandStatus.ESME_RINVEXPIRY)
+        return due, due + account.validity
+    expires = _time(pdu.validity_period, now, CommandStatus.ESME_RINVEXPIRY)
     if expires <= due:
         raise Refusal(CommandStatus.ESME_RINVEXPIRY, "validity_period ends before the message is to be sent")
-    return due, min(expires, due + int(config.max_validity * 1000))
+    return due, min(expires, due + account.max_validity)
 
 
-def _time(value: str, now: Millis, config: AccountConfig, status: CommandStatus) -> Millis:
+def _time(value: str, now: Millis, status: CommandStatus) -> Millis:
     try:
         moment = parse_time(value, datetime.fromtimestamp(now / 1000, UTC))
     except ValueError as wrong:

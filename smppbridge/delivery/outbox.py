@@ -167,13 +167,12 @@ class Outbox:
             del self._queues[name]
 
     def tick(self) -> None:
-        """Every second: what was paused long enough waits again."""
+        """Every second: what was paused long enough waits again, and clients that read again get something to read."""
         now = self._clock()
         for queue in self._queues.values():
-            if queue.paused and queue.paused[0][0] <= now:
-                while queue.paused and queue.paused[0][0] <= now:
-                    heapq.heappush(queue.waiting, heapq.heappop(queue.paused)[1])
-                self._pump(queue)
+            while queue.paused and queue.paused[0][0] <= now:
+                heapq.heappush(queue.waiting, heapq.heappop(queue.paused)[1])
+            self._pump(queue)
 
     async def forget_old(self) -> None:
         """Receipts nobody came for: by age and by count, as the account says."""

@@ -35,6 +35,7 @@ METRICS = (
     Declared("smppbridge_connections_opened", "counter", "SMPP connections accepted since the start."),
     Declared("smppbridge_binds", "gauge", "Binds by account and type.", ("account", "type")),
     Declared("smppbridge_binds_refused", "counter", "Binds refused, by command_status.", ("status",)),
+    Declared("smppbridge_pdus", "counter", "PDUs by direction and command.", ("direction", "command")),
     Declared("smppbridge_messages_accepted", "counter", "SUBMIT_SM answered with status 0.", ("account",)),
     Declared("smppbridge_messages_resent", "counter", "Resends answered with the first id.", ("account",)),
     Declared("smppbridge_messages_refused", "counter", "SUBMIT_SM refused, by status.", ("account", "status")),

@@ -1,0 +1,331 @@
+"""The one place that builds everything and connects it.
+
+The stations never import each other; they meet here as arguments. Start-up and shutdown are lists to be read from top
+to bottom (`Gateway.start`, `Gateway.stop`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from fastapi import FastAPI
+
+from pdu import SubmitSm
+
+from . import __version__
+from .config import Config, ConfigError, diff, load
+from .delivery.handler import Handlers
+from .delivery.outbox import Outbox
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.routing import Router
+from .ids import IdGenerator, wall_clock
+from .logs import set_up
+from .model import Incoming, Millis, Notify, Receipt
+from .notify import Notifier
+from .providers.base import Callback, Provider
+from .providers.registry import build
+from .readings import reading
+from .smpp.admission import Admission, Doorkeeper
+from .smpp.bound import Bound
+from .smpp.server import Link, ListenFailed, Server
+from .smpp.session import BindRequest, Ending
+from .store.base import Applied, Store, StoreFailed
+from .store.memory import MemoryStore
+from .store.sqlite import SqliteStore
+from .submission import Submission
+from .web import health, metrics
+from .web.callbacks import Callbacks
+from .web.listener import Listener
+
+#: How long requests in flight and clients may take to finish when we stop, in seconds.
+_DRAIN = 20.0
+#: How often what has been kept long enough is forgotten, in seconds; a step removes at most this many messages.
+_PURGE_EVERY = 60.0
+_PURGE_STEP = 500
+_PURGE_PAUSE = 0.05
+#: The loop thread and the writer thread of the store share the interpreter. With Python's default of 5 ms a commit
+#: waits that long for its turn while the loop is busy; at 50 µs it does not.
+_SWITCH_INTERVAL = 50e-6
+
+
+class Gateway:
+    """One running gateway. Built from a configuration; nothing happens before `start`."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], Millis] = wall_clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.log = structlog.get_logger("gateway")
+        self.draining = False
+        self.store: Store = _store(config)
+        self.bound = Bound()
+        self._work: set[asyncio.Task[None]] = set()
+        self._http: Listener | None = None
+
+    # Start -----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """In this order: what is on disk, what was left open, those who speak to providers, those who listen."""
+        config = self.config
+        await self.store.open()
+        self.ids = IdGenerator(config.store.node, await self.store.last_id(), self.clock)
+        self.doorkeeper = Doorkeeper(config.accounts)
+        self.providers = _providers(config)
+        self.outbox = Outbox(accounts=config.accounts, store=self.store, bound=self.bound, clock=self.clock)
+        self.handlers = Handlers(accounts=config.accounts, store=self.store, clock=self.clock)
+        self.dispatcher = Dispatcher(
+            config=config.providers,
+            store=self.store,
+            router=_router(config, self.providers),
+            providers=self.providers,
+            clock=self.clock,
+            on_receipts=self._deliver,
+            deliver=self._callback_within,
+        )
+        self.submission = Submission(
+            accounts=config.accounts,
+            max_pending=config.smpp.max_pending,
+            store=self.store,
+            ids=self.ids,
+            bound=self.bound,
+            outlet=self.dispatcher,
+            clock=self.clock,
+            applied=self._applied,
+        )
+        self.callbacks = Callbacks(
+            providers=self.providers,
+            config=config.providers,
+            report=self.dispatcher.report,
+            receive=self._receive,
+            clock=self.clock,
+            max_body=config.http.max_body,
+        )
+        await self.dispatcher.start()
+        await self.submission.sweep()
+        self.smpp = Server(config.smpp, self, bound=self.bound, node=config.store.node)
+        await self.smpp.start()
+        if config.http.listen:
+            self._http = await Listener.start(self._web(), config.http.listen)
+        for work in (self.submission.run(), self.handlers.run(), self._every_second(), self._keep()):
+            self._spawn(work)
+        self.log.info("ready", smpp=self.smpp.addresses, http=self.http_address, version=__version__)
+
+    # Stop ------------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """In this order: nothing new comes in, what is under way ends, clients are sent off, the disk is closed."""
+        self.draining = True
+        self.log.info("stopping", links=len(self.smpp.links))
+        async with _at_most(_DRAIN):
+            await self.submission.drain()
+        await self.dispatcher.close(_DRAIN)
+        await self.smpp.stop(_DRAIN)
+        async with _at_most(_DRAIN):
+            await self.outbox.drain()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        if self._http:
+            await self._http.stop()
+        await self.store.close()
+        self.log.info("stopped")
+
+    # Reload ----------------------------------------------------------------------------------------------------------
+
+    def reload(self, config: Config) -> None:
+        """Accounts, routes, providers and limits; listeners, store and log need a restart (`config.diff` says so)."""
+        self.config = config
+        self.doorkeeper = Doorkeeper(config.accounts)
+        self.providers = _providers(config)
+        self.smpp.reload(config.smpp)
+        self.submission.reload(config.accounts)
+        self.outbox.reload(config.accounts)
+        self.handlers.accounts = config.accounts
+        self.callbacks.providers, self.callbacks.config = self.providers, config.providers
+        self.dispatcher.reload(config.providers, _router(config, self.providers), self.providers)
+
+    # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
+
+    async def admit(self, request: BindRequest, peer: str) -> Admission:
+        return await self.doorkeeper.admit(request, peer)
+
+    def link_up(self, link: Link) -> None:
+        self.outbox.link_up(link)
+
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
+        self.submission.submitted(link, pdu, frame)
+
+    def answered(self, link: Link, token: Any, status: int | None) -> None:
+        self.outbox.answered(token, status)
+
+    def link_down(self, link: Link, ending: Ending) -> None:
+        self.outbox.link_down(link)
+
+    # What travels between the stations -------------------------------------------------------------------------------
+
+    def _applied(self, applied: Sequence[Applied]) -> None:
+        self._deliver([one.receipt for one in applied if one.receipt is not None])
+
+    def _deliver(self, receipts: Sequence[Receipt]) -> None:
+        """Fresh receipts, durable already, to whoever is to hear of them."""
+        by_http = [receipt for receipt in receipts if receipt.channel is Notify.HTTP]
+        if by_http:
+            self.handlers.offer(by_http)
+            receipts = [receipt for receipt in receipts if receipt.channel is Notify.SMPP]
+        self.outbox.offer(receipts)
+
+    async def _callback_within(self, name: str, callback: Callback) -> None:
+        """A provider in this process calls us: the same way in as through the HTTP listener, but for the door."""
+        if provider := self.providers.get(name):
+            await self.callbacks.take(provider, callback)
+
+    async def _receive(self, name: str, incoming: Sequence[Incoming]) -> None:
+        """Messages from subscribers have no route to an account yet: refused, so that the provider keeps them."""
+        raise StoreFailed(f"{name} brought {len(incoming)} incoming messages, and no account is set to receive them")
+
+    # What is done from time to time ----------------------------------------------------------------------------------
+
+    async def _every_second(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self.outbox.tick()
+
+    async def _keep(self) -> None:
+        """Forget what has been kept long enough, in small steps."""
+        while True:
+            try:
+                before = self.clock() - int(self.config.store.retention * 1000)
+                purged = _PURGE_STEP
+                while purged == _PURGE_STEP:
+                    purged = await self.store.purge(before, _PURGE_STEP)
+                    await asyncio.sleep(_PURGE_PAUSE)
+                await self.outbox.forget_old()
+            except StoreFailed as failed:
+                self.log.error("nothing was purged", reason=str(failed))
+            await asyncio.sleep(_PURGE_EVERY)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.log.critical("a task ended", task=repr(task.get_coro()), exc_info=error)
+
+    # HTTP ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def http_address(self) -> str:
+        return self._http.address if self._http else ""
+
+    def _web(self) -> FastAPI:
+        web = FastAPI(title="smppbridge", version=__version__, docs_url=None, redoc_url=None)
+        web.include_router(health.router(self.check))
+        web.include_router(metrics.router(self.read, self.config.http.metrics_networks))
+        web.include_router(self.callbacks.router())
+        return web
+
+    async def check(self) -> Mapping[str, str]:
+        """What cannot do its work, by part; empty texts where all is well."""
+        parts = {"gateway": "draining" if self.draining else "", "smpp": "", "store": ""}
+        try:
+            await self.store.stats()
+        except StoreFailed as failed:
+            parts["store"] = str(failed)
+        return parts
+
+    async def read(self) -> metrics.Reading:
+        """Every counter, as `/metrics` shows it."""
+        return await reading(self)
+
+
+def _providers(config: Config) -> dict[str, Provider[Any]]:
+    return {name: build(name, table) for name, table in config.providers.items()}
+
+
+def _router(config: Config, providers: Mapping[str, Provider[Any]]) -> Router:
+    """Where messages go, knowing what each provider carries: what its adapter can, less what the file leaves out."""
+    carries = {
+        name: providers[name].kinds & table.kinds if table.kinds else providers[name].kinds
+        for name, table in config.providers.items()
+    }
+    return Router(config.routes, carries)
+
+
+def _store(config: Config) -> Store:
+    return MemoryStore() if config.store.engine == "memory" else SqliteStore(config.store.path)
+
+
+@contextlib.asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    """A step of the shutdown that must not hold up the rest; what it leaves is safe on disk."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        structlog.get_logger("gateway").warning("a step of the shutdown took too long", seconds=seconds)
+
+
+# The process ---------------------------------------------------------------------------------------------------------
+
+
+async def run(path: Path, config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code."""
+    loop = asyncio.get_running_loop()
+    stop, reload = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    gateway = Gateway(config)
+    with Notifier() as notifier:
+        try:
+            await gateway.start()
+        except (StoreFailed, ListenFailed, OSError) as failed:
+            structlog.get_logger("gateway").critical("cannot start", reason=str(failed))
+            return 1
+        notifier.ready()
+        watchdog = loop.create_task(notifier.watch())
+        reloading = loop.create_task(_reload_on(reload, path, gateway, notifier))
+        await stop.wait()
+        notifier.stopping()
+        reloading.cancel()
+        await gateway.stop()
+        watchdog.cancel()
+    return 0
+
+
+async def _reload_on(event: asyncio.Event, path: Path, gateway: Gateway, notifier: Notifier) -> None:
+    """A mistake in the file changes nothing: the old settings stay, the log names the mistake."""
+    log = structlog.get_logger("gateway")
+    while True:
+        await event.wait()
+        event.clear()
+        notifier.reloading()
+        try:
+            config = load(path)
+            changes = diff(gateway.config, config)
+            gateway.reload(config)
+            log.info("reloaded", changes=changes)
+        except ConfigError as mistakes:
+            log.error("not reloaded: the old settings stay", mistakes=str(mistakes))
+        notifier.ready()
+
+
+def serve(path: Path) -> int:
+    """`smppbridge serve`. Raises ConfigError for what is wrong in the file."""
+    config = load(path)
+    set_up(config.log)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    # What was built at start stays; collecting it again and again costs a tenth of the throughput.
+    gc.freeze()
+    return uvloop.run(run(path, config))
