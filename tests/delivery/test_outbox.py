@@ -1,0 +1,284 @@
+"""The outbox against a store and links that only remember what they were given."""
+
+import asyncio
+
+import pytest
+
+from pdu import MessageState, Tag
+from smppbridge.config import AccountConfig
+from smppbridge.delivery.outbox import Outbox
+from smppbridge.lifecycle import Settled
+from smppbridge.model import KIND_OF, Message, Notify, Progress, Sms, Stage
+from smppbridge.store.memory import MemoryStore
+
+
+class Wire:
+    """A receiver with a window; what it is given waits until the test answers."""
+
+    can_receive = True
+    account = "demo"
+    interface_version = 0x34
+
+    def __init__(self, window=10):
+        self.window = window
+        self.open = []
+        self.seen = []
+
+    @property
+    def room(self):
+        return self.window - len(self.open)
+
+    def deliver(self, pdu, token):
+        assert self.room > 0
+        self.open.append(token)
+        self.seen.append(pdu.option(Tag.RECEIPTED_MESSAGE_ID))
+        return True
+
+
+class Receivers:
+    """Who is bound."""
+
+    def __init__(self):
+        self.links = []
+
+    def receivers(self, account):
+        return self.links
+
+
+class Bench:
+    """An outbox, its store and its clock."""
+
+    def __init__(self, **account):
+        self.now = 1_000_000
+        self.store = MemoryStore()
+        self.bound = Receivers()
+        self.accounts = {"demo": AccountConfig(password="x", allowed_networks=(), **account)}
+        self.outbox = Outbox(accounts=self.accounts, store=self.store, bound=self.bound, clock=lambda: self.now)
+
+    async def finished(self, *ids, part_ids=()):
+        """Messages that have just been delivered; offered to the outbox as the dispatcher does."""
+        for id in ids:
+            arrived = asyncio.get_running_loop().create_future()
+            self.store.accept(make_message(id, part_ids), lambda batch, arrived=arrived: arrived.set_result(batch))
+            await arrived
+        settled = [Settled(id=id, state=MessageState.DELIVERED, reason="test") for id in ids]
+        applied = await self.store.apply(settled, self.now)
+        return [one.receipt for one in applied]
+
+    def bind(self, **options):
+        wire = Wire(**options)
+        self.bound.links.append(wire)
+        self.outbox.link_up(wire)
+        return wire
+
+    def lose(self, wire):
+        self.bound.links.remove(wire)
+        for token in wire.open:
+            self.outbox.answered(token, None)
+        self.outbox.link_down(wire)
+
+    def answer(self, wire, status=0, count=None):
+        for token in wire.open[:count]:
+            wire.open.remove(token)
+            self.outbox.answered(token, status)
+
+    async def settle(self):
+        await self.outbox.drain()
+
+    async def kept(self):
+        return [receipt.message.id for receipt in await self.store.receipts("demo", 0, 10_000)]
+
+
+def make_message(id, part_ids=()):
+    command = Sms(text=f"number {id}")
+    return Message(
+        id=id,
+        account="demo",
+        bind=1,
+        sequence=id,
+        kind=KIND_OF[Sms],
+        command=command,
+        source="S",
+        source_ton=0,
+        source_npi=0,
+        destination="79991230010",
+        destination_ton=1,
+        destination_npi=1,
+        priority=0,
+        registered_delivery=1,
+        notify=Notify.SMPP,
+        data_coding=0,
+        pdu=b"",
+        accepted_at=1_000_000,
+        expires=2_000_000,
+        part_ids=part_ids,
+        progress=Progress(stage=Stage.READY),
+    )
+
+
+def run(story):
+    """Run an async story with a store that is open."""
+
+    async def whole():
+        bench = Bench()
+        await bench.store.open()
+        try:
+            await story(bench)
+        finally:
+            await bench.store.close()
+
+    asyncio.run(whole())
+
+
+def test_fresh_receipts_go_out_at_once_and_leave_the_store_when_answered():
+    async def story(bench):
+        wire = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, 2))
+        await bench.settle()
+        assert wire.seen == ["1", "2"]
+        assert await bench.kept() == [1, 2]
+        bench.answer(wire)
+        await bench.settle()
+        assert await bench.kept() == []
+
+    run(story)
+
+
+def test_what_waited_on_disk_comes_in_order_before_what_is_fresh():
+    async def story(bench):
+        bench.outbox.offer(await bench.finished(*range(1, 31)))
+        wire = bench.bind(window=7)
+        bench.outbox.offer(await bench.finished(31))
+        while len(wire.seen) < 31:
+            await bench.settle()
+            bench.answer(wire)
+        assert wire.seen == [str(n) for n in range(1, 32)]
+
+    run(story)
+
+
+def test_a_window_is_never_exceeded():
+    async def story(bench):
+        wire = bench.bind(window=3)
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(*range(1, 11)))
+        assert len(wire.open) == 3
+        bench.answer(wire, count=1)
+        assert len(wire.open) == 3
+
+    run(story)
+
+
+def test_a_lost_link_gives_back_what_it_had_not_answered_in_its_old_order():
+    async def story(bench):
+        first = bench.bind(window=4)
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(*range(1, 7)))
+        second = bench.bind(window=4)
+        await bench.settle()
+        assert second.seen == ["5", "6"]
+        bench.lose(first)
+        bench.answer(second)
+        assert second.seen == ["5", "6", "1", "2", "3", "4"]
+
+    run(story)
+
+
+def test_nobody_bound_then_somebody():
+    async def story(bench):
+        first = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, 2, 3))
+        bench.answer(first, count=1)
+        await bench.settle()
+        bench.lose(first)
+        bench.outbox.offer(await bench.finished(4))
+        second = bench.bind()
+        await bench.settle()
+        assert second.seen == ["2", "3", "4"]
+
+    run(story)
+
+
+def test_an_error_pauses_one_receipt_and_not_the_others():
+    async def story(bench):
+        wire = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, 2))
+        bench.answer(wire, status=0x64, count=1)
+        bench.answer(wire, count=1)
+        await bench.settle()
+        assert await bench.kept() == [1]
+        bench.outbox.tick()
+        assert wire.seen == ["1", "2"]
+        bench.now += 5_000
+        bench.outbox.tick()
+        assert wire.seen == ["1", "2", "1"]
+        # The second pause is twice as long.
+        bench.answer(wire, status=0x64)
+        bench.now += 5_000
+        bench.outbox.tick()
+        assert len(wire.seen) == 3
+        bench.now += 5_000
+        bench.outbox.tick()
+        assert len(wire.seen) == 4
+        assert bench.outbox.errors == 2
+
+    run(story)
+
+
+def test_a_joined_message_has_a_receipt_for_every_part_and_one_row():
+    async def story(bench):
+        wire = bench.bind(window=2)
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, part_ids=(11, 12, 13)))
+        assert wire.seen == ["11", "12"]
+        bench.answer(wire, count=2)
+        await bench.settle()
+        assert wire.seen == ["11", "12", "13"]
+        assert await bench.kept() == [1]
+        bench.answer(wire)
+        await bench.settle()
+        assert await bench.kept() == []
+
+    run(story)
+
+
+def test_a_late_answer_of_a_link_that_is_gone_changes_nothing():
+    async def story(bench):
+        wire = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1))
+        token = wire.open[0]
+        bench.lose(wire)
+        bench.outbox.answered(token, 0)
+        await bench.settle()
+        assert await bench.kept() == [1]
+
+    run(story)
+
+
+@pytest.mark.parametrize(("age", "kept"), [(10_000, [1, 2]), (4 * 86_400_000, [])])
+def test_receipts_that_nobody_fetches_are_dropped_when_they_are_old(age, kept):
+    async def story(bench):
+        bench.outbox.offer(await bench.finished(1, 2))
+        bench.now += age
+        await bench.outbox.forget_old()
+        assert await bench.kept() == kept
+
+    run(story)
+
+
+def test_more_than_memory_takes_waits_on_disk_and_still_comes_in_order():
+    async def story(bench):
+        wire = bench.bind(window=100)
+        await bench.settle()
+        for start in range(1, 5001, 1000):
+            bench.outbox.offer(await bench.finished(*range(start, start + 1000)))
+        while len(wire.seen) < 5000:
+            bench.answer(wire)
+            await bench.settle()
+        assert wire.seen == [str(n) for n in range(1, 5001)]
+
+    run(story)
