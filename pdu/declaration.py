@@ -24,7 +24,7 @@ from typing import ClassVar, TypeVar, dataclass_transform
 from .constants import CommandId, CommandStatus
 from .errors import BodyError
 from .tlv import Tlv, read
-from .wire import Choice, Record, array, c_octets, integer, octet, octets
+from .wire import Choice, Record, array, c_octets, integer, octet, octets, time
 
 _T = TypeVar("_T")
 _P = TypeVar("_P", bound="Pdu")
@@ -86,12 +86,12 @@ class Pdu:
 PDUS: dict[int, type[Pdu]] = {}
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, octets, array))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, time, octets, array))
 def _record(cls: type[_T]) -> type[_T]:
     return dataclass(slots=True, kw_only=True)(cls)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, octets, array))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, time, octets, array))
 def _pdu(cls: type[_P]) -> type[_P]:
     made = dataclass(slots=True, kw_only=True, repr=False)(cls)
     if "command_id" in vars(made):
@@ -246,8 +246,8 @@ class _ShortMessage(Pdu):
     esm_class: int = octet()
     protocol_id: int = octet()
     priority_flag: int = octet()
-    schedule_delivery_time: str = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: str = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: str = time(CommandStatus.ESME_RINVSCHED)
+    validity_period: str = time(CommandStatus.ESME_RINVEXPIRY)
     registered_delivery: int = octet()
     replace_if_present_flag: int = octet()
     data_coding: int = octet()
@@ -319,8 +319,8 @@ class SubmitMulti(Pdu):
     esm_class: int = octet()
     protocol_id: int = octet()
     priority_flag: int = octet()
-    schedule_delivery_time: str = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: str = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: str = time(CommandStatus.ESME_RINVSCHED)
+    validity_period: str = time(CommandStatus.ESME_RINVEXPIRY)
     registered_delivery: int = octet()
     replace_if_present_flag: int = octet()
     data_coding: int = octet()
@@ -408,7 +408,7 @@ class QuerySmResp(Pdu):
 
     message_id: str = c_octets(65, CommandStatus.ESME_RINVMSGID)
     #: No status is made for it: a date nobody can read is a failed query.
-    final_date: str = c_octets(17, CommandStatus.ESME_RQUERYFAIL)
+    final_date: str = time(CommandStatus.ESME_RQUERYFAIL)
     message_state: int = octet()
     error_code: int = octet()
 
@@ -446,8 +446,8 @@ class ReplaceSm(Pdu):
     source_addr_ton: int = octet()
     source_addr_npi: int = octet()
     source_addr: str = c_octets(21, CommandStatus.ESME_RINVSRCADR)
-    schedule_delivery_time: str = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: str = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: str = time(CommandStatus.ESME_RINVSCHED)
+    validity_period: str = time(CommandStatus.ESME_RINVEXPIRY)
     registered_delivery: int = octet()
     sm_default_msg_id: int = octet()
     short_message: bytes = octets("sm_length", CommandStatus.ESME_RINVMSGLEN)

@@ -39,9 +39,7 @@ def decode(frame: bytes) -> Pdu:
         raise FramingError(header.sequence_number, f"command_length {header.command_length} of {len(frame)} octets")
     pdu = PDUS.get(header.command_id)
     if pdu is None:
-        raise BodyError(
-            CommandStatus.ESME_RINVCMDID, header.command_id, header.sequence_number, "this command cannot be read"
-        )
+        raise unknown_command(header.command_id, header.sequence_number)
     values: dict[str, Any] = {}
     if len(frame) > HEADER_LENGTH or not may_be_empty(pdu, header.command_status):
         try:
@@ -73,6 +71,12 @@ def encode(pdu: Pdu) -> bytes:
     except (cs.ConstructError, UnicodeEncodeError) as broken:
         raise EncodeError(f"{pdu.command_id.name.lower()}: {explain(broken)}") from None
     return bytes(header + body)
+
+
+def unknown_command(command_id: int, sequence_number: int) -> BodyError:
+    """Say that there is no PDU with this command_id; some have a name all the same."""
+    name = CommandId(command_id).name.lower() if command_id in set(CommandId) else f"command 0x{command_id:08X}"
+    return BodyError(CommandStatus.ESME_RINVCMDID, command_id, sequence_number, f"{name} cannot be read here")
 
 
 def may_be_empty(pdu: type[Pdu], command_status: int) -> bool:

@@ -45,19 +45,34 @@ class COctetString(ct.Adapter[bytes, bytes, str, str]):
         return obj.encode("latin-1")
 
 
-class OctetString(cs.Bytes):
-    """As many octets as the field `count` before it says; fewer are answered with `status`."""
+class Time(COctetString):
+    """A time, or none: SMPP 3.4 §7.1.1 has 1 or 17 octets. What another length says is for its reader to judge."""
 
-    def __init__(self, count: str, status: CommandStatus) -> None:
-        super().__init__(cs.this[count])
-        self.count = count
+    def __init__(self, status: CommandStatus) -> None:
+        super().__init__(17, status)
+
+
+class OctetString(cs.Bytes):
+    """As many octets as the field `counted_by` before it says; fewer are answered with `status`."""
+
+    def __init__(self, counted_by: str, status: CommandStatus) -> None:
+        super().__init__(cs.this[counted_by])
+        self.counted_by = counted_by
         self.status = status
 
     def _parse(self, stream: Any, context: Any, path: Any) -> bytes:
         try:
             return bytes(super()._parse(stream, context, path))
         except cs.StreamError as broken:
-            raise Violation(f"fewer octets than {self.count} says", path, self.status) from broken
+            raise Violation(f"fewer octets than {self.counted_by} says", path, self.status) from broken
+
+
+class Elements(cs.Array):  # type: ignore[type-arg]
+    """As many elements as the field `counted_by` before it says."""
+
+    def __init__(self, counted_by: str, element: Any) -> None:
+        super().__init__(cs.this[counted_by], element)
+        self.counted_by = counted_by
 
 
 class Record(ct.Adapter[Any, Any, Any, Any]):
@@ -105,10 +120,10 @@ def layout(record: type) -> list[Any]:
     for field in dataclasses.fields(record):
         if "construct" not in field.metadata:  # the header's and the TLVs, which all PDUs have alike
             continue
-        count = field.metadata.get("count")
-        if count:
-            constructs.append(count / cs.Rebuild(cs.Int8ub, cs.len_(cs.this[field.name])))
-        constructs.append(field.name / field.metadata["construct"])
+        construct = field.metadata["construct"]
+        if isinstance(construct, OctetString | Elements):
+            constructs.append(construct.counted_by / cs.Rebuild(cs.Int8ub, cs.len_(cs.this[field.name])))
+        constructs.append(field.name / construct)
     return constructs
 
 
@@ -126,17 +141,20 @@ def integer(default: int = 0) -> Any:
 
 
 def c_octets(size: int, status: CommandStatus) -> Any:
-    """A C-Octet String of at most `size` octets with its NUL. Where the specification allows certain lengths only (1 or
-    17 for a time), the longest is meant: what a shorter one says is for its reader to judge."""
+    """A C-Octet String of at most `size` octets with its NUL."""
     return dataclasses.field(default="", metadata={"construct": COctetString(size, status)})
 
 
-def octets(count: str, status: CommandStatus) -> Any:
-    """An Octet String of 0 to 255 octets, their number in the octet `count` before it."""
-    return dataclasses.field(default=b"", metadata={"count": count, "construct": OctetString(count, status)})
+def time(status: CommandStatus) -> Any:
+    """An absolute or relative time, or none."""
+    return dataclasses.field(default="", metadata={"construct": Time(status)})
 
 
-def array(count: str, element: Any) -> Any:
-    """0 to 255 elements, their number in the octet `count` before them."""
-    metadata = {"count": count, "construct": cs.Array(cs.this[count], element)}
-    return dataclasses.field(default_factory=list, metadata=metadata)
+def octets(counted_by: str, status: CommandStatus) -> Any:
+    """An Octet String of 0 to 255 octets, their number in the octet `counted_by` before it."""
+    return dataclasses.field(default=b"", metadata={"construct": OctetString(counted_by, status)})
+
+
+def array(counted_by: str, element: Any) -> Any:
+    """0 to 255 elements, their number in the octet `counted_by` before them."""
+    return dataclasses.field(default_factory=list, metadata={"construct": Elements(counted_by, element)})
