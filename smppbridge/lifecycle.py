@@ -232,14 +232,19 @@ def _reported(message: Message, change: Reported, now: Millis) -> Step:
         if report.state is was.state or report.state not in FINAL_STATES:
             return Step(was)
         return Step(was, _line(message, now, "late", f"{said}, after {was.state.name}"))
-    known = _evolve(was, cost=report.cost or was.cost, parts=report.parts or was.parts, provider=change.provider)
+    known = _evolve(
+        was,
+        provider=change.provider,
+        ref=report.ref or (was.ref if change.provider == was.provider else ""),
+        cost=report.cost or was.cost,
+        parts=report.parts or was.parts,
+    )
     if report.state in FINAL_STATES and report.state is not MessageState.UNKNOWN:
         return _finish(message, known, report.state, report.err, report.at or now, said, report.hlr)
     due = change.look_at or was.due
     progress = _evolve(
         known,
         stage=Stage.SENT,
-        ref=report.ref or was.ref,
         state=report.state,
         err=report.err,
         due=due,

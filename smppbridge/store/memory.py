@@ -1,0 +1,475 @@
+"""Everything in dictionaries: the fake that tests run against, and an engine for trying things out.
+
+It keeps every promise of `base` but one: what it holds is gone when the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
+
+import msgspec
+
+from ..lifecycle import Change, Notice, Reported
+from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
+from . import rules
+from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict
+from .recent import Recent
+
+
+class MemoryStore:
+    """See `base.Store`; every method is described there."""
+
+    def __init__(self) -> None:
+        self._open = False
+        self._messages: dict[int, Message] = {}
+        self._lines: defaultdict[int, list[Entry]] = defaultdict(list)
+        self._recent = Recent()
+        self._highest = 0
+        self._verdicts: list[tuple[Arrived, Message, Verdict]] = []
+        self._work = _Work(self._messages)
+        # Parts: held by key and round; joined lately by key; which message a part went into.
+        self._held: dict[rules.SetKey, dict[int, dict[int, Part]]] = {}
+        self._joined: dict[rules.SetKey, list[Part]] = {}
+        self._went_into: dict[int, int] = {}
+        # References and the reports that came before theirs.
+        self._references: dict[tuple[str, str], int] = {}
+        self._parked: dict[tuple[str, str], list[tuple[Reported, Millis]]] = {}
+        self._outbox = _Outbox()
+        self._subscribers: dict[tuple[str, str], Millis] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore messages={len(self._messages)}>"
+
+    async def open(self) -> None:
+        self._open = True
+        for id in self._work.ids(Stage.READY):
+            message = self._messages[id]
+            waiting = msgspec.structs.replace(message.progress, stage=Stage.WAITING)
+            self.keep(message, msgspec.structs.replace(message, progress=waiting))
+
+    async def close(self) -> None:
+        self._announce()
+        self._open = False
+
+    def _check(self) -> None:
+        if not self._open:
+            raise StoreFailed("the store is closed")
+
+    # Arrivals --------------------------------------------------------------------------------------------------------
+
+    def accept(self, message: Message, arrived: Arrived) -> None:
+        verdict = self._accept(message) if self._open else StoreFailed("the store is closed")
+        if not self._verdicts:
+            asyncio.get_running_loop().call_soon(self._announce)
+        self._verdicts.append((arrived, message, verdict))
+
+    def _announce(self) -> None:
+        batches: dict[Arrived, list[tuple[Message, Verdict]]] = {}
+        for arrived, message, verdict in self._verdicts:
+            batches.setdefault(arrived, []).append((message, verdict))
+        self._verdicts.clear()
+        for arrived, batch in batches.items():
+            arrived(batch)
+
+    def _accept(self, message: Message) -> Duplicate | None:
+        if message.duplicate_window:
+            self._recent.tick(message.accepted_at)
+            fingerprint, window = rules.fingerprint(message), message.duplicate_window
+            lately = self._recent.meet(fingerprint, message.id, window)
+            for id in lately:
+                first = self._messages.get(id)
+                if first and rules.repeats(first, message):
+                    return rules.duplicate_of(first)
+            if lately:
+                self._recent.add(fingerprint, message.id, window)
+        self._highest = max(self._highest, message.id)
+        self._messages[message.id] = message
+        self._work.moved(None, message)
+        self._lines[message.id].append(rules.accepted(message))
+        return None
+
+    async def hold(self, part: Part) -> Held:
+        self._check()
+        key = rules.set_key(part)
+        rounds = self._held.get(key, {})
+        lately = [one for one in self._joined.get(key, ()) if part.accepted_at - one.accepted_at < rules.RESENT_FOR]
+        known = [*lately, *(one for round in rounds.values() for one in round.values())]
+        if first := rules.resent(part, known):
+            return Held(first.id)
+        self._highest = max(self._highest, part.id)
+        self._held[key] = rounds
+        round = rounds.setdefault(rules.round_for(part, rounds), {})
+        round[part.number] = part
+        return Held(part.id, _in_order(round) if len(round) == part.total else ())
+
+    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+        self._check()
+        for part in parts:
+            if part.id in self._went_into:
+                return rules.duplicate_of(self._messages[self._went_into[part.id]])
+        verdict = self._accept(message)
+        await self.drop_parts(parts)
+        if verdict is None:
+            self._lines[message.id].append(rules.joined(message, parts))
+            for part in parts:
+                self._went_into[part.id] = message.id
+                self._joined.setdefault(rules.set_key(part), []).append(part)
+        return verdict
+
+    async def drop_parts(self, parts: Sequence[Part]) -> None:
+        self._check()
+        for part in parts:
+            key = rules.set_key(part)
+            rounds = self._held.get(key, {})
+            for number, round in list(rounds.items()):
+                if (held := round.get(part.number)) and held.id == part.id:
+                    del round[part.number]
+                if not round:
+                    del rounds[number]
+            if not rounds:
+                self._held.pop(key, None)
+
+    async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
+        self._check()
+        sets = (_in_order(round) for rounds in self._held.values() for round in rounds.values())
+        due = (one for one in sets if len(one) == one[0].total or min(part.expires for part in one) < before)
+        return list(islice(due, limit))
+
+    # Work ------------------------------------------------------------------------------------------------------------
+
+    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
+        self._check()
+        return [rules.take(self, message, now) for message in self._work.waiting(now, limit)]
+
+    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
+        self._check()
+        return [rules.put_off(self, message, now) for message in self._work.with_a_provider(now, limit)]
+
+    async def in_doubt(self, limit: int) -> Sequence[Message]:
+        self._check()
+        return [self._messages[id] for id in self._work.ids(Stage.SENDING)[:limit]]
+
+    async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
+        self._check()
+        return [rules.apply(self, change, now) for change in changes]
+
+    async def next_due(self) -> Millis:
+        self._check()
+        return self._work.next_due()
+
+    # What `rules.apply` asks for (rules.Records)
+
+    def message(self, id: int) -> Message | None:
+        return self._messages.get(id)
+
+    def referred(self, provider: str, ref: str) -> int:
+        return self._references.get((provider, ref), 0)
+
+    def keep(self, was: Message, now: Message) -> None:
+        self._messages[now.id] = now
+        self._work.moved(was, now)
+
+    def line(self, entry: Entry) -> None:
+        self._lines[entry.message].append(entry)
+
+    def queue(self, message: Message, notice: Notice, now: Millis) -> Receipt:
+        return self._outbox.add(message, notice, now)
+
+    def refer(self, provider: str, ref: str, id: int) -> None:
+        self._references[provider, ref] = id
+
+    def park(self, change: Reported, now: Millis) -> None:
+        # They stand in the order in which they came, so what is over stands first.
+        for key in list(takewhile(lambda key: self._parked[key][-1][1] <= now - rules.PARKED_FOR, self._parked)):
+            del self._parked[key]
+        self._parked.setdefault((change.provider, change.report.ref), []).append((change, now))
+
+    def unpark(self, provider: str, ref: str, now: Millis) -> Sequence[Reported]:
+        parked = self._parked.pop((provider, ref), ())
+        return [change for change, at in parked if at > now - rules.PARKED_FOR]
+
+    # Outbox ----------------------------------------------------------------------------------------------------------
+
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+        self._check()
+        rows = (row for row in self._outbox.of(account, after) if isinstance(row, Receipt))
+        return [self._as_it_stands(row) for row in islice(rows, limit)]
+
+    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
+        self._check()
+        return [self._as_it_stands(row) for row in self._outbox.take_due(now, limit)]
+
+    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
+        self._check()
+        rows = (row for row in self._outbox.of(account, after) if isinstance(row, Arrival))
+        return list(islice(rows, limit))
+
+    async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
+        self._check()
+        for row in self._outbox.remove(row.seq for row in receipts):
+            if isinstance(row, Receipt):
+                self.line(rules.told(row, now))
+
+    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+        self._check()
+        for row in self._outbox.remove(row.seq for row in receipts):
+            if isinstance(row, Receipt):
+                self.line(rules.dropped(row, reason, now))
+
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+        self._check()
+        rows = [row for row in self._outbox.of(account, 0) if isinstance(row, Receipt)]
+        beyond = len(rows) - keep
+        old = (row for n, row in enumerate(rows) if n < beyond or self._outbox.queued_at[row.seq] < before)
+        return [self._as_it_stands(row) for row in islice(old, limit)]
+
+    def _as_it_stands(self, receipt: Receipt) -> Receipt:
+        return msgspec.structs.replace(receipt, message=self._messages[receipt.message.id])
+
+    async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
+        self._check()
+        for receipt in receipts:
+            self._outbox.put_off(receipt.seq, until)
+
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
+        self._check()
+        if (message.provider, message.ref) in self._subscribers:
+            return False
+        self._subscribers[message.provider, message.ref] = now or message.at
+        self._outbox.add_arrival(account, message, now or message.at)
+        return True
+
+    async def note(self, entries: Sequence[Entry]) -> None:
+        self._check()
+        for entry in entries:
+            if entry.message in self._messages:
+                self.line(entry)
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    async def find(self, id: int) -> Message | None:
+        self._check()
+        return self._messages.get(id) or self._messages.get(self._went_into.get(id, 0))
+
+    async def timeline(self, id: int) -> Sequence[Entry]:
+        self._check()
+        return list(self._lines.get(id, ()))
+
+    async def list(self, wanted: Filter) -> Sequence[Message]:
+        self._check()
+        newest_first = sorted(self._messages, reverse=True)
+        return list(islice((m for id in newest_first if _fits(m := self._messages[id], wanted)), wanted.limit))
+
+    async def stats(self) -> Stats:
+        self._check()
+        return Stats(
+            waiting=self._work.count[Stage.WAITING],
+            in_flight=sum(self._work.count[stage] for stage in rules.IN_FLIGHT),
+            outbox=self._outbox.counts(),
+            oldest_waiting=self._work.oldest_waiting(),
+            oldest_receipt=self._outbox.oldest(),
+        )
+
+    async def last_id(self) -> int:
+        self._check()
+        return self._highest
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
+
+    async def purge(self, before: Millis, limit: int) -> int:
+        self._check()
+        self._outbox.remove([seq for seq, at in self._outbox.queued_at.items() if at < before][:limit])
+        told_about = self._outbox.messages()
+        gone = {
+            id
+            for id, message in islice(
+                (
+                    (id, message)
+                    for id, message in self._messages.items()
+                    if message.progress.stage is Stage.FINAL and message.accepted_at < before and id not in told_about
+                ),
+                limit,
+            )
+        }
+        for id in gone:
+            self._work.forget(self._messages.pop(id))
+            self._lines.pop(id, None)
+        if gone:
+            self._references = {key: id for key, id in self._references.items() if id not in gone}
+            self._went_into = {part: id for part, id in self._went_into.items() if id not in gone}
+        self._joined = {
+            key: kept
+            for key, parts in self._joined.items()
+            if (kept := [part for part in parts if part.accepted_at >= before])
+        }
+        self._subscribers = {key: at for key, at in self._subscribers.items() if at >= before}
+        return len(gone)
+
+
+class _Work:
+    """Which messages wait for what: counts, and heaps whose entries are looked at again when they come up.
+
+    A message that changes leaves its old entry behind; what comes up and no longer stands so is thrown away.
+    """
+
+    def __init__(self, messages: dict[int, Message]) -> None:
+        self._messages = messages
+        self.count: Counter[Stage] = Counter()
+        self._waiting: dict[int, list[tuple[Millis, int]]] = {}
+        self._waiting_ids: list[int] = []
+        self._with_a_provider: list[tuple[Millis, int]] = []
+
+    def moved(self, was: Message | None, now: Message) -> None:
+        progress = now.progress
+        if was:
+            self.count[was.progress.stage] -= 1
+        self.count[progress.stage] += 1
+        if progress.stage is Stage.WAITING:
+            heapq.heappush(self._waiting.setdefault(now.priority, []), (progress.due, now.id))
+            heapq.heappush(self._waiting_ids, now.id)
+        elif progress.stage in (Stage.SENT, Stage.DOUBT):
+            heapq.heappush(self._with_a_provider, (progress.due, now.id))
+
+    def forget(self, message: Message) -> None:
+        self.count[message.progress.stage] -= 1
+
+    def ids(self, stage: Stage) -> list[int]:
+        return sorted(id for id, message in self._messages.items() if message.progress.stage is stage)
+
+    def waiting(self, now: Millis, limit: int) -> Iterator[Message]:
+        """Those due, one after the other; whoever takes one moves it on before asking for the next."""
+        for priority in sorted(self._waiting, reverse=True):
+            heap = self._waiting[priority]
+            while limit and (message := self._head(heap, Stage.WAITING)) and message.progress.due <= now:
+                limit -= 1
+                yield message
+
+    def with_a_provider(self, now: Millis, limit: int) -> Iterator[Message]:
+        heap = self._with_a_provider
+        while limit and (message := self._head(heap, Stage.SENT, Stage.DOUBT)) and message.progress.due <= now:
+            limit -= 1
+            yield message
+
+    def next_due(self) -> Millis:
+        heads = [self._head(heap, Stage.WAITING) for heap in self._waiting.values()]
+        heads.append(self._head(self._with_a_provider, Stage.SENT, Stage.DOUBT))
+        return min((message.progress.due for message in heads if message), default=0)
+
+    def oldest_waiting(self) -> Millis:
+        while self._waiting_ids:
+            message = self._messages.get(self._waiting_ids[0])
+            if message and message.progress.stage is Stage.WAITING:
+                return message.accepted_at
+            heapq.heappop(self._waiting_ids)
+        return 0
+
+    def _head(self, heap: list[tuple[Millis, int]], *stages: Stage) -> Message | None:
+        while heap:
+            due, id = heap[0]
+            message = self._messages.get(id)
+            if message and message.progress.stage in stages and message.progress.due == due:
+                return message
+            heapq.heappop(heap)
+        return None
+
+
+class _Outbox:
+    """Rows by seq, and the seqs of each account in order."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._rows: dict[int, Receipt | Arrival] = {}
+        self._accounts: dict[str, list[int]] = {}
+        self._count: Counter[str] = Counter()
+        self._due: dict[int, Millis] = {}
+        self.queued_at: dict[int, Millis] = {}
+
+    def add(self, message: Message, notice: Notice, now: Millis) -> Receipt:
+        receipt = Receipt(
+            seq=self._seq + 1,
+            account=message.account,
+            channel=notice.channel,
+            message=message,
+            state=notice.state,
+            err=notice.err,
+            done_at=notice.done_at,
+            hlr=notice.hlr,
+            ids=notice.ids,
+        )
+        if notice.channel is Notify.HTTP:
+            self._due[receipt.seq] = now
+        self._add(receipt, now)
+        return receipt
+
+    def add_arrival(self, account: str, incoming: Incoming, now: Millis) -> None:
+        self._add(Arrival(seq=self._seq + 1, account=account, incoming=incoming), now)
+
+    def _add(self, row: Receipt | Arrival, now: Millis) -> None:
+        self._seq = row.seq
+        self._rows[row.seq] = row
+        self._accounts.setdefault(row.account, []).append(row.seq)
+        self._count[row.account] += 1
+        self.queued_at[row.seq] = now
+
+    def of(self, account: str, after: int) -> Iterator[Receipt | Arrival]:
+        """Rows that go to a client of the account."""
+        seqs = self._accounts.get(account, [])
+        if len(seqs) > 2 * self._count[account] + 100:
+            seqs = self._accounts[account] = [seq for seq in seqs if seq in self._rows]
+        for seq in islice(seqs, bisect_right(seqs, after), None):
+            row = self._rows.get(seq)
+            if row and seq not in self._due:
+                yield row
+
+    def take_due(self, now: Millis, limit: int) -> list[Receipt]:
+        due = [seq for seq, at in self._due.items() if at <= now][:limit]
+        for seq in due:
+            self._due[seq] = now + rules.PUT_OFF
+        return [row for seq in due if isinstance(row := self._rows[seq], Receipt)]
+
+    def put_off(self, seq: int, until: Millis) -> None:
+        row = self._rows.get(seq)
+        if isinstance(row, Receipt):
+            self._rows[seq] = msgspec.structs.replace(row, attempts=row.attempts + 1)
+            self._due[seq] = until
+
+    def remove(self, seqs: Iterator[int] | Sequence[int]) -> list[Receipt | Arrival]:
+        gone = [row for seq in seqs if (row := self._rows.pop(seq, None))]
+        for row in gone:
+            self._count[row.account] -= 1
+            self._due.pop(row.seq, None)
+            del self.queued_at[row.seq]
+        return gone
+
+    def counts(self) -> dict[str, int]:
+        return {account: count for account, count in self._count.items() if count}
+
+    def oldest(self) -> Millis:
+        return next(iter(self.queued_at.values()), 0)
+
+    def messages(self) -> set[int]:
+        return {row.message.id for row in self._rows.values() if isinstance(row, Receipt)}
+
+
+def _in_order(round: dict[int, Part]) -> list[Part]:
+    return [round[number] for number in sorted(round)]
+
+
+def _fits(message: Message, wanted: Filter) -> bool:
+    progress = message.progress
+    return (
+        (not wanted.account or message.account == wanted.account)
+        and (wanted.kind is None or message.kind is wanted.kind)
+        and (wanted.stage is None or progress.stage is wanted.stage)
+        and (not wanted.state or progress.state.name == wanted.state)
+        and (not wanted.number or wanted.number in (message.source, message.destination))
+        and wanted.comment in message.command.comment
+        and (not wanted.since or message.accepted_at >= wanted.since)
+        and (not wanted.until or message.accepted_at < wanted.until)
+        and (not wanted.before or message.id < wanted.before)
+    )

@@ -1,0 +1,217 @@
+"""What every engine does alike: decisions over nouns, without storage, threads or a clock.
+
+An engine hands in what it has (`Records`) and keeps what comes out. So the engines cannot differ in what a change, a
+repetition or a part means, only in how they keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from ..lifecycle import Change, Notice, Reported, Taken, step
+from ..model import Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
+from .base import Applied, Arrival, Duplicate
+
+#: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
+PARKED_FOR: Millis = 86_400_000
+#: What was taken to be asked for, or to be told to a handler, is not taken again before this.
+PUT_OFF: Millis = 60_000
+#: A part that comes again is recognised this long after its set was joined.
+RESENT_FOR: Millis = 300_000
+
+#: With a provider, or perhaps: what `Stats.in_flight` counts.
+IN_FLIGHT = (Stage.SENDING, Stage.SENT, Stage.DOUBT)
+
+# The one-minute rule -------------------------------------------------------------------------------------------------
+
+
+def fingerprint(message: Message) -> int:
+    """Equal for identical messages. Keyed anew in every process, so nobody can aim at a collision."""
+    return hash((message.account, message.source, message.destination, message.command))
+
+
+def repeats(first: Message, later: Message) -> bool:
+    """Whether `later` is identical to `first` and came within the window, of the two the shorter one."""
+    return (
+        later.accepted_at - first.accepted_at < min(first.duplicate_window, later.duplicate_window)
+        and first.account == later.account
+        and first.source == later.source
+        and first.destination == later.destination
+        and first.command == later.command
+    )
+
+
+def duplicate_of(first: Message) -> Duplicate:
+    return Duplicate(first.id, first.bind, first.accepted_at)
+
+
+# Parts ---------------------------------------------------------------------------------------------------------------
+
+SetKey: TypeAlias = tuple[str, str, str, int, int]
+"""Account, source, destination, reference, total: what the parts of one message have in common."""
+
+
+def set_key(part: Part) -> SetKey:
+    return (part.account, part.source, part.destination, part.reference, part.total)
+
+
+def resent(part: Part, known: Iterable[Part]) -> Part | None:
+    """The part that `part` is a resend of: the same number and the same PDU but for its sequence_number."""
+    for one in known:
+        if one.number == part.number and _without_sequence(one.pdu) == _without_sequence(part.pdu):
+            return one
+    return None
+
+
+def round_for(part: Part, rounds: Mapping[int, Container[int]]) -> int:
+    """Which of the held sets with this key a new part joins; `rounds` says which numbers each of them has.
+
+    Clients use a reference again long before the parts of a broken message are given up. A number that the newest set
+    has already, with other content, begins the next set.
+    """
+    newest = max(rounds, default=1)
+    return newest + (part.number in rounds.get(newest, ()))
+
+
+def _without_sequence(pdu: bytes) -> bytes:
+    # SMPP 3.4 §3.2: sequence_number is the fourth of the header's four integers.
+    return pdu[:12] + pdu[16:]
+
+
+# Changes -------------------------------------------------------------------------------------------------------------
+
+
+class Records(Protocol):
+    """What an engine offers to `apply`: one transaction's view of the store, in which each change sees those before."""
+
+    def message(self, id: int) -> Message | None: ...
+
+    def referred(self, provider: str, ref: str) -> int:
+        """The id kept by `refer`, or 0."""
+
+    def keep(self, was: Message, now: Message) -> None: ...
+
+    def line(self, entry: Entry) -> None: ...
+
+    def queue(self, message: Message, notice: Notice, now: Millis) -> Receipt: ...
+
+    def refer(self, provider: str, ref: str, id: int) -> None: ...
+
+    def park(self, change: Reported, now: Millis) -> None: ...
+
+    def unpark(self, provider: str, ref: str, now: Millis) -> Sequence[Reported]:
+        """Take what was parked under a reference within `PARKED_FOR`, oldest first."""
+
+
+def apply(records: Records, change: Change, now: Millis) -> Applied:
+    """One change to one message, and after it whatever waited for the reference that it brought."""
+    message = _concerned(records, change)
+    if message is None:
+        if isinstance(change, Reported) and not change.id and change.report.ref:
+            records.park(change, now)
+        return Applied(None)
+    applied = _step(records, message, change, now)
+    after = applied.message
+    assert after is not None
+    if not _brought_a_reference(message.progress, after.progress):
+        return applied
+    for parked in records.unpark(after.progress.provider, after.progress.ref, now):
+        follows = _step(records, after, parked, now)
+        earlier = applied.earlier
+        if follows.receipt and applied.receipt:
+            earlier = (*earlier, applied.receipt)
+        after = follows.message or after
+        applied = Applied(after, follows.receipt or applied.receipt, applied.ended or follows.ended, earlier)
+    return applied
+
+
+def take(records: Records, message: Message, now: Millis) -> Message:
+    """WAITING → READY, for `claim`."""
+    taken = _step(records, message, Taken(id=message.id), now).message
+    assert taken is not None
+    return taken
+
+
+def put_off(records: Records, message: Message, now: Millis) -> Message:
+    """Not to be asked for again before a minute has gone."""
+    return _replaced(records, message, msgspec.structs.replace(message.progress, due=now + PUT_OFF))
+
+
+def own_id(ref: str) -> int:
+    """The id that a reference is, if the provider took ours; 0 if it cannot be one."""
+    if ref.isascii() and ref.isdigit() and len(ref) <= 19 and ref[0] != "0":
+        return int(ref)
+    return 0
+
+
+def _concerned(records: Records, change: Change) -> Message | None:
+    if change.id:
+        return records.message(change.id)
+    if not isinstance(change, Reported) or not change.report.ref:
+        return None
+    provider, ref = change.provider, change.report.ref
+    id = own_id(ref)
+    if id and (message := records.message(id)):
+        progress = message.progress
+        if progress.ref == ref and progress.provider == provider:
+            return message
+    id = records.referred(provider, ref)
+    return records.message(id) if id else None
+
+
+def _step(records: Records, message: Message, change: Change, now: Millis) -> Applied:
+    result = step(message, change, now)
+    was, progress = message.progress, result.progress
+    after = message if progress is was else _replaced(records, message, progress)
+    if result.entry:
+        records.line(result.entry)
+    receipt = records.queue(after, result.notice, now) if result.notice else None
+    return Applied(after, receipt, progress.stage is Stage.FINAL and was.stage is not Stage.FINAL)
+
+
+def _replaced(records: Records, message: Message, progress: Progress) -> Message:
+    after = msgspec.structs.replace(message, progress=progress)
+    records.keep(message, after)
+    was = message.progress
+    own = str(message.id)
+    if _brought_a_reference(was, progress) and progress.ref != own:
+        records.refer(progress.provider, progress.ref, message.id)
+    if was.ref == own and (was.provider, was.ref) != (progress.provider, progress.ref):
+        # Our own id needs no row while it stands in the message itself; now another provider's takes its place.
+        records.refer(was.provider, was.ref, message.id)
+    return after
+
+
+def _brought_a_reference(was: Progress, now: Progress) -> bool:
+    return bool(now.ref) and (now.ref != was.ref or now.provider != was.provider)
+
+
+# Lines ---------------------------------------------------------------------------------------------------------------
+
+
+def accepted(message: Message) -> Entry:
+    """The first line of every time-line. It is not stored: everything in it stands in the message."""
+    detail = f"{message.kind.value} over bind {message.bind}, sequence_number {message.sequence}"
+    return Entry(message=message.id, at=message.accepted_at, event="accepted", detail=detail)
+
+
+def joined(message: Message, parts: Sequence[Part]) -> Entry:
+    ids = ", ".join(str(part.id) for part in parts)
+    return Entry(message=message.id, at=message.accepted_at, event="joined", detail=f"{len(parts)} parts: {ids}")
+
+
+def told(receipt: Receipt, now: Millis) -> Entry:
+    how = "by the HTTP handler" if receipt.channel is Notify.HTTP else "by DELIVER_SM"
+    return Entry(message=receipt.message.id, at=now, event="receipt", detail=f"{receipt.state.name} {how}")
+
+
+def dropped(receipt: Receipt, reason: str, now: Millis) -> Entry:
+    return Entry(message=receipt.message.id, at=now, event="dropped", detail=f"{receipt.state.name}: {reason}")
+
+
+def lines_of(rows: Iterable[Receipt | Arrival], now: Millis) -> list[Entry]:
+    """One line for each receipt that was told; a message from a subscriber has no time-line."""
+    return [told(row, now) for row in rows if isinstance(row, Receipt)]
