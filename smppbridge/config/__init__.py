@@ -28,6 +28,7 @@ from .tables import (
     Table,
     Tls,
     address,
+    duration,
     is_loopback,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "address",
     "check",
     "diff",
+    "duration",
     "is_loopback",
     "is_secret",
     "load",

@@ -299,7 +299,8 @@ def finding(file: str, raw: object, it: Spot, said: str) -> Finding:
     value = at(raw, it.place)
     if value is None:
         return Finding(file, it.table, it.key, "", said)
-    if value and isinstance(value, Mapping | list) and source_of(value) is None and is_table(it.annotation):
+    tables = isinstance(value, Mapping) or (isinstance(value, list) and value)
+    if tables and source_of(value) is None and is_table(it.annotation):
         # The rule that was broken belongs to the table as a whole.
         table, key = _written(list(it.place), len(it.place))
         return Finding(file, f"[{table}]" if isinstance(value, list) else table, key, "", said)

@@ -21,7 +21,7 @@ MASK = "***"
 #: Where in the file a value stands: names of tables and keys, numbers in lists.
 Place: TypeAlias = tuple[str | int, ...]
 
-_NAMES = re.compile(r"pass(word|wd|phrase)|psw|pwd|token|api_?key|secret|authorization|^pass$", re.IGNORECASE)
+_NAMES = re.compile(r"pass(word|wd|phrase)|psw|pwd|token|api[-_]?key|secret|authorization|^pass$", re.IGNORECASE)
 _PLACES_OF = re.compile(r"_(file|env|hash)$", re.IGNORECASE)
 
 

@@ -6,6 +6,7 @@ be told from one value is checked here, what takes more than one value in `rules
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -21,14 +22,19 @@ from .mistakes import Unit
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def duration(text: str) -> float:
+    """ "90s" → 90.0. Raises ValueError."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)", text.strip(), re.ASCII)
+    if found is None:
+        raise ValueError('expected a duration such as "90s", "5m", "24h" or "3d"')
+    return float(found[1]) * _UNITS[found[2]]
+
+
 def _seconds(value: object) -> object:
-    """ "90s" → 90.0. Whatever it does not know it leaves to pydantic, which says what was expected."""
+    """Whatever is no duration is left to pydantic, and `mistakes.expected` says what was expected."""
     if isinstance(value, str):
-        text = value.strip()
-        for unit in ("ms", "s", "m", "h", "d"):
-            number = text.removesuffix(unit)
-            if number != text and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number.strip()):
-                return float(number) * _UNITS[unit]
+        with contextlib.suppress(ValueError):
+            return duration(value)
     return value
 
 

@@ -1,0 +1,5 @@
+"""`python -m smppbridge` is `smppbridge`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,283 @@
+"""`smppbridge messages`: what is in the store, while the gateway runs or not. Reads only, and never holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pdu import MessageState
+
+from ..config import StoreConfig, duration, peek
+from ..model import Entry, Kind, Message, Millis, Stage
+from ..store.base import Filter, StoreFailed
+from .console import ConfigOption, Trouble, config_path, out
+
+app = typer.Typer(
+    help="Look at messages and what became of them.",
+    no_args_is_help=True,
+    epilog="smppbridge messages list --state undeliverable --since 2h  ·  smppbridge messages show 123456789",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for jq and its like.")]
+
+
+@app.command(
+    "list",
+    epilog="smppbridge messages list --account demo --since 1h  ·  smppbridge messages list --comment 'order 7' --json",
+)
+def show_list(
+    account: Annotated[str, typer.Option("--account", "-a", help="Of this account.")] = "",
+    kind: Annotated[Kind | None, typer.Option(help="Of this kind.")] = None,
+    state: Annotated[str, typer.Option(help="In this state: delivered, undeliverable, expired, enroute, …")] = "",
+    stage: Annotated[str, typer.Option(help="How far: waiting, ready, sending, sent, doubt, final.")] = "",
+    number: Annotated[str, typer.Option(help="To or from this number, whole.")] = "",
+    comment: Annotated[str, typer.Option(help="With this in the comment.")] = "",
+    since: Annotated[str, typer.Option(help="Accepted since: 2h, 3d, or 2026-01-31T12:00 (UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Accepted until then, in the same forms.")] = "",
+    before: Annotated[int, typer.Option(min=0, help="Only older than this id: the next page.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many.")] = 50,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List messages, newest first."""
+    now = datetime.now(UTC)
+    wanted = Filter(
+        account=account,
+        kind=kind,
+        stage=_named(Stage, stage, "stage"),
+        state=getattr(_named(MessageState, state, "state"), "name", ""),
+        number=number,
+        comment=comment,
+        since=_moment(since, now, "--since"),
+        until=_moment(until, now, "--until"),
+        before=before,
+        limit=limit,
+    )
+    found = asyncio.run(_list(_store(config), wanted))
+    if json:
+        for message in found:
+            _print_json(_plain(message))
+        return
+    if not found:
+        out().print("nothing fits")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("id", "accepted (UTC)", "account", "kind", "from", "to", "state", "stage", "provider", "comment"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("id", "accepted (UTC)", "state"))
+    for message in found:
+        progress = message.progress
+        table.add_row(
+            str(message.id),
+            _time(message.accepted_at, short=True),
+            message.account,
+            message.kind.value,
+            message.source,
+            message.destination,
+            Text(progress.state.name.lower(), style=_STYLES.get(progress.state, "")),
+            progress.stage.name.lower(),
+            progress.provider,
+            _first_line(message.command.comment),
+        )
+    out().print(table, soft_wrap=not sys.stdout.isatty())
+    if len(found) == limit:
+        out().print(Text(f"more: --before {found[-1].id}", style="dim"))
+
+
+@app.command("show", epilog="smppbridge messages show 123456789  ·  smppbridge messages show 123456789 --json | jq .")
+def show_one(
+    id: Annotated[int, typer.Argument(help="The id from SUBMIT_SM_RESP or from the list; that of a part will do.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show one message whole: what came in, what it meant, and its time-line."""
+    found = asyncio.run(_find(_store(config), id))
+    if found is None:
+        raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
+    message, lines = found
+    if json:
+        _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines)})
+    else:
+        _show(out(), message, lines)
+
+
+# The store -----------------------------------------------------------------------------------------------------------
+
+
+def _store(given: Path | None) -> SqliteStore:
+    from ..store.sqlite import SqliteStore
+    path = config_path(given)
+    store = peek(path, "store", StoreConfig)
+    if store.engine != "sqlite":
+        raise Trouble(f'{path} says [store] engine = "{store.engine}": only a running gateway knows its messages')
+    if not store.path.exists():
+        hint = "" if store.path.is_absolute() else f", which is {store.path.absolute()} from here"
+        raise Trouble(f"there is no store yet at {store.path}{hint}: the gateway makes it when it first starts")
+    return SqliteStore(store.path, read_only=True)
+
+
+async def _list(store: SqliteStore, wanted: Filter) -> Sequence[Message]:
+    async with _open(store):
+        return await store.list(wanted)
+
+
+async def _find(store: SqliteStore, id: int) -> tuple[Message, Sequence[Entry]] | None:
+    async with _open(store):
+        message = await store.find(id)
+        return None if message is None else (message, await store.timeline(message.id))
+
+
+@asynccontextmanager
+async def _open(store: SqliteStore) -> AsyncIterator[None]:
+    try:
+        await store.open()
+        try:
+            yield
+        finally:
+            await store.close()
+    except StoreFailed as failed:
+        raise Trouble(str(failed)) from None
+
+
+# What was asked ------------------------------------------------------------------------------------------------------
+
+
+def _named(names: type[Any], given: str, what: str) -> Any:
+    if not given:
+        return None
+    try:
+        return names[given.upper()]
+    except KeyError:
+        known = ", ".join(member.name.lower() for member in names)
+        raise Trouble(f"{given} is no {what}; there are: {known}", 2) from None
+
+
+def _moment(given: str, now: datetime, option: str) -> Millis:
+    """ "2h" → two hours ago; an ISO date and time → that, in UTC unless it says otherwise."""
+    if not given:
+        return 0
+    try:
+        return int((now.timestamp() - duration(given)) * 1000)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise Trouble(f"{option} {given}: expected 2h, 3d, or a date such as 2026-01-31T12:00", 2) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+# What is shown -------------------------------------------------------------------------------------------------------
+
+_STYLES = {
+    MessageState.DELIVERED: "green",
+    MessageState.UNDELIVERABLE: "red",
+    MessageState.REJECTED: "red",
+    MessageState.EXPIRED: "red",
+    MessageState.UNKNOWN: "yellow",
+}
+
+
+def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
+    from pdu.__main__ import Broken, rows
+
+    progress = message.progress
+    _title(console, f"Message {message.id}")
+    _row(console, "account", message.account)
+    _row(console, "from", message.source)
+    _row(console, "to", message.destination)
+    _row(console, "accepted", _time(message.accepted_at))
+    _row(console, "expires", _time(message.expires))
+    _row(
+        console, "who hears of it", {0: "nobody", 1: "the client, by DELIVER_SM", 2: "its HTTP handler"}[message.notify]
+    )
+    if message.part_ids:
+        _row(console, "parts", ", ".join(map(str, message.part_ids)))
+    _title(console, "Meaning")
+    _row(console, "kind", message.kind.value)
+    for name, value in msgspec.structs.asdict(message.command).items():
+        if value not in ("", None, False):
+            _row(console, name, value.hex(" ") if isinstance(value, bytes) else str(value))
+    _title(console, "How far")
+    _row(console, "state", progress.state.name.lower() + (f", err {progress.err:03d}" if progress.err else ""))
+    _row(console, "stage", progress.stage.name.lower())
+    for name, value in (
+        ("provider", progress.provider),
+        ("its reference", progress.ref),
+        ("refused by", progress.refused_by),
+        ("requests", str(progress.attempts or "")),
+        ("next look", _time(progress.due) if progress.due else ""),
+        ("done", _time(progress.done_at) if progress.done_at else ""),
+        ("cost", progress.cost),
+        ("short messages", str(progress.parts or "")),
+    ):
+        if value:
+            _row(console, name, value)
+    _title(console, "Time-line")
+    begun = lines[0].at if lines else 0
+    for entry in lines:
+        after = "" if entry is lines[0] else f"+{_span(entry.at - begun)}"
+        console.print(
+            Text(f"  {_time(entry.at)}  {after:>9}  ", style="dim")
+            + Text(f"{entry.event:<10} {entry.detail}".rstrip()),
+            soft_wrap=True,
+        )
+    _title(console, "What came in")
+    try:
+        for row in rows(message.pdu):
+            _row(console, row.name, "  ".join(part for part in (row.value, row.meaning) if part))
+    except Broken as broken:
+        _row(console, broken.row.name, broken.row.meaning)
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """A message as JSON says it: names instead of numbers, ids as text because JSON's numbers lose digits."""
+    shown: dict[str, Any] = msgspec.to_builtins(message)
+    shown["id"] = str(message.id)
+    shown["part_ids"] = [str(id) for id in message.part_ids]
+    shown["notify"] = message.notify.name.lower()
+    shown["pdu"] = message.pdu.hex()
+    shown["progress"]["stage"] = message.progress.stage.name.lower()
+    shown["progress"]["state"] = message.progress.state.name.lower()
+    return shown
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def _time(at: Millis, *, short: bool = False) -> str:
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if short else f"{moment:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC"
+
+
+def _span(milliseconds: int) -> str:
+    seconds = milliseconds / 1000
+    if seconds < 100:
+        return f"{seconds:.3f}s"
+    return f"{seconds / 60:.0f}m" if seconds < 6000 else f"{seconds / 3600:.1f}h"
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().split("\n")[0]
+    return line if len(line) <= 40 else line[:39] + "…"
+
+
+def _title(console: Console, title: str) -> None:
+    console.print()
+    console.print(Text(title, style="bold"))
+
+
+def _row(console: Console, name: str, value: str) -> None:
+    for number, line in enumerate(value.split("\n")):
+        console.print(Text(f"  {'' if number else name:<24} ", style="dim") + Text(line), soft_wrap=True)
