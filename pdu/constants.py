@@ -121,6 +121,87 @@ class CommandStatus(IntEnum):
     ESME_RINVBCASTCHANIND = 0x112
 
 
+#: What a command_status says, in a few words: SMPP 3.4 §5.1.3, SMPP 5.0 §4.7.6.
+EXPLANATIONS: dict[int, str] = {
+    CommandStatus.ESME_ROK: "no error",
+    CommandStatus.ESME_RINVMSGLEN: "message length is invalid",
+    CommandStatus.ESME_RINVCMDLEN: "command length is invalid",
+    CommandStatus.ESME_RINVCMDID: "invalid command id",
+    CommandStatus.ESME_RINVBNDSTS: "wrong bind status for this command",
+    CommandStatus.ESME_RALYBND: "already bound",
+    CommandStatus.ESME_RINVPRTFLG: "invalid priority flag",
+    CommandStatus.ESME_RINVREGDLVFLG: "invalid registered delivery flag",
+    CommandStatus.ESME_RSYSERR: "system error",
+    CommandStatus.ESME_RINVSRCADR: "invalid source address",
+    CommandStatus.ESME_RINVDSTADR: "invalid destination address",
+    CommandStatus.ESME_RINVMSGID: "invalid message id",
+    CommandStatus.ESME_RBINDFAIL: "bind failed",
+    CommandStatus.ESME_RINVPASWD: "invalid password",
+    CommandStatus.ESME_RINVSYSID: "invalid system id",
+    CommandStatus.ESME_RCANCELFAIL: "cancelling failed",
+    CommandStatus.ESME_RREPLACEFAIL: "replacing failed",
+    CommandStatus.ESME_RMSGQFUL: "message queue is full",
+    CommandStatus.ESME_RINVSERTYP: "invalid service type",
+    CommandStatus.ESME_RINVNUMDESTS: "invalid number of destinations",
+    CommandStatus.ESME_RINVDLNAME: "invalid name of a distribution list",
+    CommandStatus.ESME_RINVDESTFLAG: "invalid destination flag",
+    CommandStatus.ESME_RINVSUBREP: "submitting with replacement is not supported",
+    CommandStatus.ESME_RINVESMCLASS: "invalid esm_class",
+    CommandStatus.ESME_RCNTSUBDL: "cannot submit to a distribution list",
+    CommandStatus.ESME_RSUBMITFAIL: "submitting failed",
+    CommandStatus.ESME_RINVSRCTON: "invalid source type of number",
+    CommandStatus.ESME_RINVSRCNPI: "invalid source numbering plan",
+    CommandStatus.ESME_RINVDSTTON: "invalid destination type of number",
+    CommandStatus.ESME_RINVDSTNPI: "invalid destination numbering plan",
+    CommandStatus.ESME_RINVSYSTYP: "invalid system type",
+    CommandStatus.ESME_RINVREPFLAG: "invalid replace_if_present flag",
+    CommandStatus.ESME_RINVNUMMSGS: "invalid number of messages",
+    CommandStatus.ESME_RTHROTTLED: "too many messages a second",
+    CommandStatus.ESME_RINVSCHED: "invalid scheduled delivery time",
+    CommandStatus.ESME_RINVEXPIRY: "invalid validity period",
+    CommandStatus.ESME_RINVDFTMSGID: "invalid predefined message",
+    CommandStatus.ESME_RX_T_APPN: "receiver: temporary error",
+    CommandStatus.ESME_RX_P_APPN: "receiver: permanent error",
+    CommandStatus.ESME_RX_R_APPN: "receiver: message rejected",
+    CommandStatus.ESME_RQUERYFAIL: "query failed",
+    CommandStatus.ESME_RINVOPTPARSTREAM: "error in the optional part of the body",
+    CommandStatus.ESME_ROPTPARNOTALLWD: "optional parameter is not allowed",
+    CommandStatus.ESME_RINVPARLEN: "invalid length of a parameter",
+    CommandStatus.ESME_RMISSINGOPTPARAM: "expected optional parameter is missing",
+    CommandStatus.ESME_RINVOPTPARAMVAL: "invalid value of an optional parameter",
+    CommandStatus.ESME_RDELIVERYFAILURE: "delivery failed",
+    CommandStatus.ESME_RUNKNOWNERR: "unknown error",
+    CommandStatus.ESME_RSERTYPUNAUTH: "not authorised for this service type",
+    CommandStatus.ESME_RPROHIBITED: "not authorised for this operation",
+    CommandStatus.ESME_RSERTYPUNAVAIL: "service type is not available",
+    CommandStatus.ESME_RSERTYPDENIED: "service type is denied",
+    CommandStatus.ESME_RINVDCS: "invalid data coding",
+    CommandStatus.ESME_RINVSRCADDRSUBUNIT: "invalid source address subunit",
+    CommandStatus.ESME_RINVDSTADDRSUBUNIT: "invalid destination address subunit",
+    CommandStatus.ESME_RINVBCASTFREQINT: "invalid broadcast frequency interval",
+    CommandStatus.ESME_RINVBCASTALIAS_NAME: "invalid broadcast alias",
+    CommandStatus.ESME_RINVBCASTAREAFMT: "invalid format of a broadcast area",
+    CommandStatus.ESME_RINVNUMBCAST_AREAS: "invalid number of broadcast areas",
+    CommandStatus.ESME_RINVBCASTCNTTYPE: "invalid broadcast content type",
+    CommandStatus.ESME_RINVBCASTMSGCLASS: "invalid broadcast message class",
+    CommandStatus.ESME_RBCASTFAIL: "broadcast failed",
+    CommandStatus.ESME_RBCASTQUERYFAIL: "query of a broadcast failed",
+    CommandStatus.ESME_RBCASTCANCELFAIL: "cancelling a broadcast failed",
+    CommandStatus.ESME_RINVBCAST_REP: "invalid number of repetitions of a broadcast",
+    CommandStatus.ESME_RINVBCASTSRVGRP: "invalid broadcast service group",
+    CommandStatus.ESME_RINVBCASTCHANIND: "invalid broadcast channel",
+}
+
+
+def explain_status(command_status: int) -> str:
+    """Return the name of a command_status and what it says, also of one that has no name here."""
+    if command_status in EXPLANATIONS:
+        return f"{CommandStatus(command_status).name}: {EXPLANATIONS[command_status]}"
+    if 0x400 <= command_status <= 0x4FF:  # SMPP 3.4 §5.1.3
+        return f"0x{command_status:08X}: known to its vendor"
+    return f"0x{command_status:08X}: not defined"
+
+
 class MessageState(IntEnum):
     """SMPP 3.4 §5.2.28; SCHEDULED and SKIPPED from 5.0 §4.7.15."""
 

@@ -94,15 +94,20 @@ def status_of(broken: Exception) -> CommandStatus:
 
 
 def explain(broken: Exception) -> str:
-    """Say what is wrong in one line, without the value."""
+    """Say what is wrong with which field in one line, without its value."""
+    name = (getattr(broken, "path", None) or "").rpartition("-> ")[2]
+    reason = reason_of(broken)
+    return f"{name}: {reason}" if name and not isinstance(broken, cs.TerminatedError) else reason
+
+
+def reason_of(broken: Exception) -> str:
+    """Say what is wrong with a field that construct could not read or write."""
     if isinstance(broken, UnicodeEncodeError):
         return "a C-octet string holds ISO-8859-1 only"
-    path = getattr(broken, "path", None) or ""
-    name = path.rpartition("-> ")[2]
     if isinstance(broken, Violation):
-        return f"{name}: {str(broken).splitlines()[-1]}"
+        return str(broken).splitlines()[-1]
     if isinstance(broken, cs.TerminatedError):
         return "the TLVs do not end with the body"
     if isinstance(broken, cs.StreamError):
-        return f"the body ends inside {name}"
-    return f"{name}: the value does not fit"
+        return "the body ends here"
+    return "the value does not fit"

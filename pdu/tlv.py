@@ -35,14 +35,11 @@ class _TlvAdapter(ct.Adapter[Any, Any, Tlv, Tlv]):
         return {"tag": obj[0], "value": obj[1]}
 
 
+TLV: Any = _TlvAdapter(cs.Struct("tag" / cs.Int16ub, "value" / cs.Prefixed(cs.Int16ub, cs.GreedyBytes)))
+
 #: The TLVs of a PDU: as many as there are up to its very end. `GreedyRange` stops silently before a broken one, so that
 #: `Terminated` tells it.
-TLVS = cs.FocusedSeq(
-    "tlvs",
-    "tlvs"
-    / cs.GreedyRange(_TlvAdapter(cs.Struct("tag" / cs.Int16ub, "value" / cs.Prefixed(cs.Int16ub, cs.GreedyBytes)))),
-    "end" / cs.Terminated,
-)
+TLVS = cs.FocusedSeq("tlvs", "tlvs" / cs.GreedyRange(TLV), "end" / cs.Terminated)
 
 
 class Kind(Enum):
