@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..config import Config, check
+from ..config import MASK, Config, check
 from ..model import Kind
 from ..providers.registry import adapter_class
 from .console import EX_CONFIG, ConfigOption, complain, config_path, out
@@ -55,7 +55,7 @@ def _summary(config: Config) -> None:
             "hash" if account.password_hash else "plain",
         )
     console.print(accounts, "")
-    providers = _table("Providers", "name", "adapter", "kinds", "requests at once", "messages/s")
+    providers = _table("Providers", "name", "adapter", "kinds", "requests at once", "messages/s", "callbacks")
     for name, provider in config.providers.items():
         kinds = provider.kinds or adapter_class(provider.adapter).kinds
         providers.add_row(
@@ -64,6 +64,7 @@ def _summary(config: Config) -> None:
             "all" if kinds == frozenset(Kind) else " ".join(sorted(kinds)),
             str(provider.max_in_flight),
             f"{provider.rate:g}" if provider.rate else "unlimited",
+            f"{config.http.public_url.rstrip('/')}/callback/{name}/{MASK}" if provider.callback_token else "",
         )
     console.print(providers, "")
     routes = _table("Routes, the first that fits decides", "#", "account", "kinds", "to", "from", "providers")

@@ -69,7 +69,7 @@ def _url(value: str) -> str:
 
 
 def _proxy(value: object) -> object:
-    if isinstance(value, str) and value and not re.match(r"(https?|socks5h?)://[^/\s]+", value):
+    if isinstance(value, str) and value and not re.match(r"https?://[^/\s]+", value):
         raise ValueError("expected the address of a proxy such as http://proxy.example:3128")
     return value or None
 
@@ -282,7 +282,7 @@ class ProviderConfig(BaseModel):
     connect_timeout: Seconds = 5
     #: For the whole request.
     timeout: Seconds = 30
-    #: Address of an HTTP or SOCKS5 proxy; it may hold a password.
+    #: Address of an HTTP proxy; it may hold a password.
     proxy: Annotated[str | None, BeforeValidator(_proxy)] = Field(default=None, repr=False)
     #: Certificates of the provider: true checks them against the system's, a path against that file, false not at all.
     verify: Switch | Path = True
