@@ -31,7 +31,6 @@ from .text import Alphabet, decode_text, is_default
 from .tlv import TLV, TLVS, name_of, read
 from .wire import Choice, Elements
 
-
 #: Integers that nobody knows by their decimal form.
 _IN_HEXADECIMAL = {"command_id", "interface_version", "esm_class", "registered_delivery", "data_coding"}
 

@@ -12,8 +12,7 @@ from .errors import FramingError
 
 HEADER_LENGTH = 16
 
-_command_length = Struct(">I").unpack_from
-_sequence_number = Struct(">I").unpack_from
+_unpack_integer = Struct(">L").unpack_from
 
 
 class Framer:
@@ -50,11 +49,14 @@ class Framer:
     def next(self) -> bytes | None:
         """Return the next frame, or None until more is fed; raise FramingError where the boundaries are lost."""
         if self._size < self._needed:
+            if self._size == 0:
+                self._data = b""  # an idle link keeps no read in memory
+                self._at = 0
             return None
         if self._later:
             self._gather()
         data, at = self._data, self._at
-        (length,) = _command_length(data, at)
+        (length,) = _unpack_integer(data, at)
         if not HEADER_LENGTH <= length <= self.max_length:
             raise self._lost(length)
         if self._size < length:
@@ -75,7 +77,7 @@ class Framer:
 
     def _lost(self, length: int) -> FramingError:
         if self._error is None:
-            (sequence_number,) = _sequence_number(self._data, self._at + 12)
+            (sequence_number,) = _unpack_integer(self._data, self._at + 12)
             wrong = "is less than a header" if length < HEADER_LENGTH else f"is more than the {self.max_length} allowed"
             self._error = FramingError(sequence_number, f"command_length {length} {wrong}")
         return self._error

@@ -46,7 +46,7 @@ class Kind(Enum):
     """How the value of a TLV is written (SMPP 3.4 §3.1)."""
 
     INTEGER = "integer"
-    C_OCTETS = "C-octet string"
+    C_OCTETS = "octet string with NUL"
     OCTETS = "octet string"
 
 
@@ -153,6 +153,9 @@ WIRE: dict[int, Wire] = {
     VendorTag.SMSC_2003: _c_octets(5),
 }
 
+#: What may stand under a tag without a name.
+_ANY = Wire(Kind.OCTETS, 0, MAX_VALUE)
+
 _NAMES: dict[int, str] = {tag: tag.name for tag in (*Tag, *VendorTag)}
 
 
@@ -167,38 +170,35 @@ def tlv(tag: int, value: int | str | bytes) -> Tlv:
     Octets are taken as they are for any tag, so that an unknown one can be written as well. EncodeError where the value
     does not fit.
     """
-    wire = WIRE.get(tag)
+    wire = WIRE.get(tag, _ANY)
     if isinstance(value, bytes):
         raw = value
-    elif wire is None:
-        raise EncodeError(f"TLV {name_of(tag)} has no known type: give it bytes")
     elif isinstance(value, int) and wire.kind is Kind.INTEGER:
         raw = _write_integer(tag, value, wire)
     elif isinstance(value, str) and wire.kind is Kind.C_OCTETS:
         raw = _write_c_octets(tag, value)
     else:
-        raise EncodeError(f"TLV {name_of(tag)} is an {wire}, not {type(value).__name__}")
-    least, most = (wire.least, wire.most) if wire else (0, MAX_VALUE)
-    if not least <= len(raw) <= most:
-        raise EncodeError(f"TLV {name_of(tag)} is an {wire}, not of {len(raw)}")
+        raise EncodeError(f"TLV {name_of(tag)} takes an {wire}, not {type(value).__name__}")
+    if not wire.least <= len(raw) <= wire.most:
+        raise EncodeError(f"TLV {name_of(tag)} takes an {wire}, not {len(raw)}")
+    if not 0 <= tag <= 0xFFFF:
+        raise EncodeError(f"{tag} is no tag")
     return Tlv(tag, raw)
 
 
 def _write_integer(tag: int, value: int, wire: Wire) -> bytes:
-    try:
-        raw = value.to_bytes(max(wire.least, (value.bit_length() + 7) // 8), "big")
-    except OverflowError:  # below zero; what is too large is too long and told by the caller
-        raise EncodeError(f"TLV {name_of(tag)} is an {wire}: the value does not fit") from None
-    return raw
+    if value < 0:
+        raise EncodeError(f"TLV {name_of(tag)} takes no number below zero")
+    return value.to_bytes(max(wire.least, (value.bit_length() + 7) // 8), "big")
 
 
 def _write_c_octets(tag: int, value: str) -> bytes:
     if "\0" in value:
-        raise EncodeError(f"TLV {name_of(tag)} cannot hold a NUL")
+        raise EncodeError(f"TLV {name_of(tag)} takes no NUL")
     try:
         return value.encode("latin-1") + b"\0"
     except UnicodeEncodeError:
-        raise EncodeError(f"TLV {name_of(tag)} holds ISO-8859-1 only") from None
+        raise EncodeError(f"TLV {name_of(tag)} takes ISO-8859-1 only") from None
 
 
 def read(tag: int, value: bytes) -> int | str | bytes:
@@ -212,8 +212,8 @@ def read(tag: int, value: bytes) -> int | str | bytes:
     if wire.kind is Kind.C_OCTETS:
         text = value.partition(b"\0")[0]
         if len(text) >= wire.most:
-            raise ValueError(f"{name_of(tag)} is a {wire}, not of {len(value)}")
+            raise ValueError(f"{name_of(tag)} is an {wire}, not {len(value)}")
         return text.decode("latin-1")
     if not wire.least <= len(value) <= wire.most:
-        raise ValueError(f"{name_of(tag)} is an {wire}, not of {len(value)}")
+        raise ValueError(f"{name_of(tag)} is an {wire}, not {len(value)}")
     return int.from_bytes(value, "big") if wire.kind is Kind.INTEGER else value
