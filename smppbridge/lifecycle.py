@@ -252,7 +252,9 @@ def _reported(message: Message, change: Reported, now: Millis) -> Step:
     )
     if report.state is was.state and was.stage is Stage.SENT:
         return Step(progress)
-    notice = _notice(message, report.state, report.err, now, None) if report.state is not was.state else None
+    # UNKNOWN is no news while the provider is still asked: a client would take it for the end.
+    news = report.state is not was.state and report.state is not MessageState.UNKNOWN
+    notice = _notice(message, report.state, report.err, now, None) if news else None
     return Step(progress, _line(message, now, "status", said), notice)
 
 
