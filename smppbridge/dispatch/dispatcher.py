@@ -376,7 +376,12 @@ class Dispatcher:
         self._wake.set()
 
     def _hand_on(self, applied: Sequence[Applied]) -> None:
-        receipts = [one.receipt for one in applied if one.receipt is not None]
+        receipts: list[Receipt] = []
+        for one in applied:
+            if one.earlier:
+                receipts.extend(one.earlier)
+            if one.receipt is not None:
+                receipts.append(one.receipt)
         if receipts:
             try:
                 self._on_receipts(receipts)

@@ -38,8 +38,9 @@ from .transport import Line, NotSent, RequestFailed
 #: Upper bounds of the latency histogram, in seconds; one more bucket takes the rest.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-#: What cannot be held in memory comes back from disk after this, at the latest.
-_FAR: Millis = 60_000
+#: What cannot be held in memory comes back from disk after this, at the latest: longer than it takes to look past what
+#: is in the way, short enough that a lane that gets going again does not stand idle.
+_FAR: Millis = 5000
 #: Messages a second that a lane is taken to manage before it has been measured, and at least.
 _PACE = 1000.0
 _SLOWEST = 10.0

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from smppbridge.dispatch.batching import Queue
+from smppbridge.model import Message
+
+Make = Callable[..., Message]
+
+
+def ids(messages: list[Message]) -> list[int]:
+    return [one.id for one in messages]
+
+
+Fill = Callable[..., Queue]
+
+
+@pytest.fixture
+def filled(message: Make) -> Fill:
+    def fill(*what: tuple[int, str, int]) -> Queue:
+        queue = Queue()
+        for id, group, priority in what:
+            queue.push(message(id, priority=priority), group)
+        return queue
+
+    return fill
+
+
+def test_nothing_waits() -> None:
+    assert Queue().take(10) == (None, [])
+
+
+def test_one_message_is_not_held_back(filled: Fill) -> None:
+    queue = filled((1, "a", 0))
+    assert ids(queue.take(100)[1]) == [1]
+    assert len(queue) == 0
+
+
+def test_what_may_ride_together_leaves_together_in_order(filled: Fill) -> None:
+    queue = filled((1, "a", 0), (2, "b", 0), (3, "a", 0), (4, "a", 0), (5, "b", 0))
+    assert [(group, ids(batch)) for group, batch in (queue.take(10), queue.take(10), queue.take(10))] == [
+        ("a", [1, 3, 4]),
+        ("b", [2, 5]),
+        (None, []),
+    ]
+
+
+def test_a_long_group_lets_the_others_in_between(filled: Fill) -> None:
+    queue = filled((1, "a", 0), (2, "a", 0), (3, "a", 0), (4, "b", 0))
+    assert [ids(queue.take(2)[1]) for _ in range(3)] == [[1, 2], [4], [3]]
+
+
+def test_a_higher_priority_goes_first_and_takes_its_like_along(filled: Fill) -> None:
+    queue = filled((1, "a", 0), (2, "b", 0), (3, "b", 3), (4, "b", 1), (5, "a", 1))
+    assert len(queue) == 5
+    assert [ids(queue.take(3)[1]) for _ in range(3)] == [[3, 4, 2], [5, 1], []]
+    assert len(queue) == 0
+
+
+def test_a_batch_that_could_not_go_is_the_next_again(filled: Fill) -> None:
+    queue = filled((1, "a", 1), (2, "a", 0), (3, "a", 0))
+    group, batch = queue.take(2)
+    queue.put_back(batch, group)
+    assert len(queue) == 3
+    assert ids(queue.take(2)[1]) == [1, 2]
+
+
+def test_everything_can_be_taken_out(filled: Fill) -> None:
+    queue = filled((1, "a", 0), (2, "b", 2), (3, "a", 0))
+    assert ids(queue.drain()) == [2, 1, 3]
+    assert len(queue) == 0
+    assert queue.take(5) == (None, [])
+
+
+def test_what_has_expired_is_found(message: Make) -> None:
+    queue = Queue()
+    for id, expires in ((1, 50), (2, 20), (3, 90)):
+        queue.push(message(id, expires=expires), "a")
+    queue.push(message(4, expires=10, priority=2), "b")
+    assert queue.take_expired(9) == []
+    assert sorted(ids(queue.take_expired(20))) == [2, 4]
+    assert len(queue) == 2
+    assert queue.take_expired(49) == []
+    assert ids(queue.take_expired(50)) == [1]
+    assert ids(queue.take(5)[1]) == [3]
+
+
+def test_many_groups_of_one_leave_in_order(filled: Fill) -> None:
+    queue = filled(*((id, str(id), 0) for id in range(20_000)))
+    taken = [ids(queue.take(10)[1])[0] for _ in range(20_000)]
+    assert taken == list(range(20_000))
