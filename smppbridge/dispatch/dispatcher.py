@@ -217,6 +217,8 @@ class Dispatcher:
 
     async def close(self, seconds: float = 15.0) -> None:
         """Begin nothing more, let requests end and be recorded, at most so long. The rest is on disk."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._closing = self.halted = True
         self._wake.set()
         if self._runner is not None:
@@ -224,12 +226,10 @@ class Dispatcher:
             await asyncio.wait([self._runner])
         for lane in self._lanes.values():
             lane.retire()
-        loop = asyncio.get_running_loop()
-        ends = [loop.create_task(lane.finish(seconds)) for lane in self._lanes.values()]
-        await asyncio.gather(self._poller.close(seconds), *ends)
-        rest = self._tasks | self._retired
-        if rest:
-            _, late = await asyncio.wait(rest, timeout=seconds)
+        await asyncio.gather(self._poller.close(seconds), *(lane.finish(seconds) for lane in self._lanes.values()))
+        # What is left is being recorded; `finish` has cut off every request by now.
+        if rest := self._tasks | self._retired:
+            _, late = await asyncio.wait(rest, timeout=max(1.0, began + seconds - loop.time()))
             for task in late:
                 task.cancel()
             if late:
