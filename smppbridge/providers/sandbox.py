@@ -2,9 +2,15 @@
 
 It carries every kind, needs nothing outside and sends nothing to anybody. `Sandbox` is an ordinary adapter; `Server`
 is the provider behind it, reached by an `httpx` transport instead of a socket: it answers requests, remembers what it
-took, and calls back with statuses. Ordinary destinations are delivered after `status_delay`; a destination whose last
-four digits stand in `ENDINGS` meets with something else. Of an e-mail address the last four characters before the @
-count. HLR look-ups are answered with data made up from the number.
+took, and calls back with statuses. HLR look-ups are answered with data made up from the number. Ordinary destinations
+are delivered after `status_delay`; some endings of a destination meet with something else (`ENDINGS` says it in full;
+of an e-mail address the last four characters before the @ count):
+
+    0001  at once         0006  overloaded      0011  early           0016  no route
+    0002  late            0007  unanswered      0012  step by step    0017  garbled
+    0003  rejected        0008  lost            0013  mute            0018  deleted
+    0004  absent          0009  silent          0014  contradiction   0019  busy
+    0005  expired         0010  unknown         0015  twice           0020  roaming
 
 When in doubt a message is sent again (`WhenInDoubt.REPEAT`), and that is safe: the server knows a message by our id and
 answers the second request like the first. What it remembers is bounded (`memory`) and gone with the process; asked for
@@ -290,7 +296,7 @@ class SandboxSettings(Table):
     #: How long the server thinks before it answers a request to send.
     accept_delay: Seconds = 0
     #: How long after the answer the status comes.
-    status_delay: Seconds = 1
+    status_delay: Seconds = 0.2
     #: What the late endings wait beyond that.
     late: Seconds = 30
     #: What becomes of ordinary destinations.

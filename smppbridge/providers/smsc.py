@@ -413,13 +413,10 @@ def _id(message: Message) -> str:
 
 def _failed(message: Message, code: int, id: str, answer: Mapping[str, Any]) -> Outcome:
     said = _said(answer, code)
-    if code == REPEATED:
-        return _repeated(message, said)
-    meaning = ERRORS.get(code)
-    outcome: Outcome = meaning(said) if meaning else InDoubt(reason=said)
+    outcome = _repeated(message, said) if code == REPEATED else ERRORS.get(code, _unheard_of)(said)
     if id not in ("", "0") and not isinstance(outcome, Refused):
         # An id beside the error: a message was made of it all the same, so that its status decides.
-        return InDoubt(reason=f"{said}, yet it has the id {id}")
+        return InDoubt(reason=f"{said}, yet it has the id {id[:40]}")
     return outcome
 
 
@@ -427,6 +424,10 @@ def _repeated(message: Message, said: str) -> Outcome:
     """Error 9: the same request more than once a minute. The second time this means that the first one arrived."""
     before = message.progress.attempts - (1 if message.progress.stage is Stage.SENDING else 0)
     return InDoubt(reason=said) if before > 0 else Temporary(reason=said, retry_after=A_MINUTE)
+
+
+def _unheard_of(said: str) -> Outcome:
+    return InDoubt(reason=said)
 
 
 def _taken(messages: Sequence[Message], id: str, answer: Mapping[str, Any]) -> Sequence[Outcome]:
