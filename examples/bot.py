@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230017", "__BOT__: Hello from a bot\nbot:@example_bot")
+show("79991234517", "__BOT__: Hello from a bot\nbot:@example_bot")

@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230014", "__CALL__: Your code is 1 2 3 4\nvoice:w2\n~~~\nparam:25,60,3")
+show("79991234514", "__CALL__: Your code is 1 2 3 4\nvoice:w2\n~~~\nparam:25,60,3")

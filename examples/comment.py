@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230011", "Your parcel has arrived\n~~~\norder 4711")
+show("79991234511", "Your parcel has arrived\n~~~\norder 4711")

@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230018", "__HLR__")
+show("79991234518", "__HLR__")

@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230020", "A sentence that says a little, " * 12)
+show("79991234520", "A sentence that says a little, " * 12)

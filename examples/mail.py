@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230013", "__MAIL__: Good morning\nsubj:Greetings\nto:somebody@example.com")
+show("79991234513", "__MAIL__: Good morning\nsubj:Greetings\nto:somebody@example.com")

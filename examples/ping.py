@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230019", "__PING__")
+show("79991234519", "__PING__")

@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230010", "Hello from an SMPP client")
+show("79991234510", "Hello from an SMPP client")

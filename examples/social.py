@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230015", "__SOC__: Hello in the network")
+show("79991234515", "__SOC__: Hello in the network")

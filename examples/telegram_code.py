@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230016", "__TGM__: 123456")
+show("79991234516", "__TGM__: 123456")

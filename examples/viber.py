@@ -2,4 +2,4 @@
 
 from esme import show
 
-show("79991230012", "__VIBER__: Hello on Viber")
+show("79991234512", "__VIBER__: Hello on Viber")

@@ -36,7 +36,7 @@ from .providers.registry import build
 from .readings import reading
 from .smpp.admission import Admission, Doorkeeper
 from .smpp.bound import Bound
-from .smpp.server import Link, ListenFailed, Server
+from .smpp.server import Link, ListenFailed, SmppServer
 from .smpp.session import BindRequest, Ending
 from .store.base import Applied, Store, StoreFailed
 from .store.memory import MemoryStore
@@ -110,7 +110,7 @@ class Gateway:
         )
         await self.dispatcher.start()
         await self.submission.sweep()
-        self.smpp = Server(config.smpp, self, bound=self.bound, node=config.store.node)
+        self.smpp = SmppServer(config.smpp, self, bound=self.bound, node=config.store.node)
         await self.smpp.start()
         if config.http.listen:
             self._http = await Listener.start(self._web(), config.http.listen)

@@ -48,6 +48,7 @@ allowed_networks = ["127.0.0.0/8"]
 
 [providers.sandbox]
 adapter = "sandbox"
+status_delay = "20ms"
 retry_first = "50ms"
 poll_first = "200ms"
 timeout = "300ms"
@@ -141,10 +142,11 @@ class Esme:
         return self.wait_for(lambda found: found.command_id & 0x80000000 and found.sequence_number == sequence)
 
     def bind(self, kind: str = "transceiver", system_id: str = "demo", password: str = "demo", **fields: Any) -> Pdu:
-        fields.setdefault("interface_version", 0x34)
+        # A client of 5.0 is told the reason of a refusal.
+        fields.setdefault("interface_version", 0x50)
         return self.ask(BINDS[kind](system_id=system_id, password=password, **fields))
 
-    def submit(self, text: str | bytes, to: str = "79991230010", **fields: Any) -> SubmitSmResp:
+    def submit(self, text: str | bytes, to: str = "79991234567", **fields: Any) -> SubmitSmResp:
         fields.setdefault("registered_delivery", 1)
         fields.setdefault("source_addr", "TEST")
         data = text if isinstance(text, bytes) else text.encode("ascii")

@@ -51,7 +51,7 @@ def test_every_convention_reaches_the_provider_and_is_delivered(start, connect, 
     sent = {}
     for number, (text, command) in enumerate(CONVENTIONS):
         data, coding = FORMS[form](text)
-        answer = esme.submit(data, to=f"7999123{number:04d}"[:7] + "0010", data_coding=coding, source_addr=f"S{number}")
+        answer = esme.submit(data, to=f"7999123450{number}", data_coding=coding, source_addr=f"S{number}")
         assert answer.command_status == CommandStatus.ESME_ROK, (text, answer.option(Tag.ADDITIONAL_STATUS_INFO_TEXT))
         sent[answer.message_id] = command
     receipts = esme.receipts(len(sent))

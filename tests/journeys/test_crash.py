@@ -67,7 +67,7 @@ class Stream(threading.Thread):
     def message(self, number):
         return SubmitSm(
             source_addr="TEST",
-            destination_addr="79991230010",
+            destination_addr="79991234567",
             short_message=b"%d of %d" % (number, self.cycle),
             registered_delivery=1,
             sequence_number=number,

@@ -19,7 +19,7 @@ def test_what_is_being_stored_is_bounded(start, connect):
     esme = connect(start(**{'password = "demo"': 'password = "demo"\nmax_pending = 1'}))
     esme.bind()
     flood = [
-        SubmitSm(source_addr="T", destination_addr="79991230010", short_message=b"%d" % n, sequence_number=n)
+        SubmitSm(source_addr="T", destination_addr="79991234567", short_message=b"%d" % n, sequence_number=n)
         for n in range(100, 120)
     ]
     esme.socket.sendall(b"".join(encode(pdu) for pdu in flood))

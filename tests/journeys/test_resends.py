@@ -50,7 +50,7 @@ def test_a_resend_after_a_lost_link_gets_the_same_id_and_is_sent_once(start, con
     first = connect(gateway)
     first.bind()
     # The response is never read: the link breaks first.
-    first.send(SubmitSm(source_addr="TEST", destination_addr="79991230010", short_message=b"hi", registered_delivery=1))
+    first.send(SubmitSm(source_addr="TEST", destination_addr="79991234567", short_message=b"hi", registered_delivery=1))
     deadline = 100
     while not gateway.call(gateway.gateway.store.last_id()) and deadline:
         deadline -= 1
@@ -94,7 +94,7 @@ def test_two_identical_ones_in_one_packet_are_one_message(start, connect):
     esme = connect(gateway)
     esme.bind()
     twins = [
-        SubmitSm(source_addr="T", destination_addr="79991230010", short_message=b"twin", sequence_number=number)
+        SubmitSm(source_addr="T", destination_addr="79991234567", short_message=b"twin", sequence_number=number)
         for number in (100, 101)
     ]
     esme.socket.sendall(b"".join(encode(twin) for twin in twins))

@@ -1,0 +1,201 @@
+"""Statuses to an account's HTTP handler: wording, signature, retries, giving up."""
+
+import asyncio
+import hashlib
+import zlib
+
+import httpx
+import pytest
+
+from pdu import MessageState
+from smppbridge.config import AccountConfig, Handler
+from smppbridge.delivery.handler import Handlers, form, sign
+from smppbridge.lifecycle import Settled
+from smppbridge.model import KIND_OF, Hlr, HlrResult, Message, Notify, Progress, Receipt, Sms, Stage
+from smppbridge.store.memory import MemoryStore
+
+# 2026-11-21 12:01:00 UTC
+DONE = 1_795_262_460_000
+
+
+def make_message(command, id=855469):
+    return Message(
+        id=id,
+        account="demo",
+        bind=1,
+        sequence=1,
+        kind=KIND_OF[type(command)],
+        command=command,
+        source="S",
+        source_ton=0,
+        source_npi=0,
+        destination="+79991234567",
+        destination_ton=1,
+        destination_npi=1,
+        priority=0,
+        registered_delivery=0,
+        notify=Notify.HTTP,
+        data_coding=0,
+        pdu=b"",
+        accepted_at=DONE - 60_000,
+        expires=DONE + 60_000,
+        progress=Progress(stage=Stage.READY, cost="1.40", parts=2),
+    )
+
+
+def make_receipt(command, state=MessageState.DELIVERED, err=0, hlr=None):
+    message = make_message(command)
+    return Receipt(
+        seq=1,
+        account="demo",
+        channel=Notify.HTTP,
+        message=message,
+        state=state,
+        err=err,
+        done_at=DONE,
+        hlr=hlr,
+        ids=(message.id,),
+    )
+
+
+def test_the_fields_are_those_of_the_vendors_callback():
+    handler = Handler(url="http://127.0.0.1/", secret="s3cret")
+    assert form(make_receipt(Sms(text="x")), 855469, handler, "UTC") == {
+        "id": "855469",
+        "phone": "79991234567",
+        "status": "1",
+        "time": "21.11.2026 12:01:00",
+        "ts": "1795262460",
+        "err": "0",
+        "type": "0",
+        "cost": "1.40",
+        "cnt": "2",
+        "flag": "0",
+        "md5": hashlib.md5(b"855469:79991234567:1:s3cret").hexdigest(),
+    }
+
+
+def test_without_a_secret_nothing_is_signed():
+    fields = form(make_receipt(Sms(text="x")), 1, Handler(url="http://127.0.0.1/"), "UTC")
+    assert not fields.keys() & {"md5", "sha1", "crc32"}
+
+
+def test_an_hlr_look_up_brings_its_result():
+    receipt = make_receipt(Hlr(), hlr=HlrResult(imsi="25001", cn="Russian Federation"))
+    fields = form(receipt, 1, Handler(url="http://127.0.0.1/"), "UTC")
+    assert (fields["imsi"], fields["cn"], fields["rnet"]) == ("25001", "Russian Federation", "")
+
+
+@pytest.mark.parametrize(
+    ("state", "number"),
+    [(MessageState.EXPIRED, "3"), (MessageState.UNDELIVERABLE, "20"), (MessageState.REJECTED, "23")],
+)
+def test_states_become_the_vendors_numbers(state, number):
+    assert form(make_receipt(Sms(text="x"), state), 1, Handler(url="http://127.0.0.1/"), "UTC")["status"] == number
+
+
+def test_digests():
+    base = "1:79991234567:1:secret"
+    assert sign(base, "md5") == hashlib.md5(base.encode()).hexdigest()
+    assert sign(base, "sha1") == hashlib.sha1(base.encode()).hexdigest()
+    assert sign(base, "crc32") == f"{zlib.crc32(base.encode()):08x}"
+
+
+class Story:
+    """A store with one status to tell, and a handler that answers as told."""
+
+    def __init__(self, *answers, **handler):
+        self.answers = list(answers)
+        self.requests = []
+        self.now = DONE
+        self.store = MemoryStore()
+        handler = Handler(url="http://handler.test/status", **handler)
+        self.accounts = {"demo": AccountConfig(password="x", allowed_networks=(), handler=handler)}
+        self.handlers = Handlers(
+            accounts=self.accounts,
+            store=self.store,
+            clock=lambda: self.now,
+            transport=httpx.MockTransport(self.answer),
+        )
+
+    def answer(self, request):
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer)
+
+    async def finish(self):
+        arrived = asyncio.get_running_loop().create_future()
+        self.store.accept(make_message(Sms(text="x")), arrived.set_result)
+        await arrived
+        await self.store.apply([Settled(id=855469, state=MessageState.DELIVERED, reason="test")], self.now)
+
+    async def events(self):
+        return [(entry.event, entry.detail) for entry in await self.store.timeline(855469)]
+
+
+def run(story, plot):
+    async def whole():
+        await story.store.open()
+        await story.finish()
+        await plot(story)
+        await story.store.close()
+
+    asyncio.run(whole())
+
+
+def test_a_status_is_posted_once_and_gone_when_answered_200():
+    async def plot(story):
+        await story.handlers.once()
+        await story.handlers.once()
+        assert len(story.requests) == 1
+        assert story.requests[0].method == "POST"
+        assert b"id=855469" in story.requests[0].content
+
+    run(Story(200), plot)
+
+
+@pytest.mark.parametrize("trouble", [500, 302, httpx.ConnectError("down"), httpx.ReadTimeout("slow")])
+def test_anything_but_200_is_tried_again_with_a_doubling_pause(trouble):
+    async def plot(story):
+        await story.handlers.once()
+        story.now += 4_000
+        await story.handlers.once()
+        assert len(story.requests) == 1
+        story.now += 1_000
+        await story.handlers.once()
+        assert len(story.requests) == 2
+        story.now += 9_000
+        await story.handlers.once()
+        assert len(story.requests) == 2
+        story.now += 1_000
+        await story.handlers.once()
+        assert len(story.requests) == 3
+        assert story.handlers.delivered == 1
+
+    run(Story(trouble, trouble, 200), plot)
+
+
+def test_a_handler_that_never_answers_is_given_up_and_the_time_line_says_so():
+    async def plot(story):
+        await story.handlers.once()
+        story.now += 60_001
+        await story.handlers.once()
+        story.now += 3_600_000
+        await story.handlers.once()
+        assert len(story.requests) == 2
+        assert any("HTTP 500" in detail for _, detail in await story.events())
+
+    run(Story(500, 500, retry_for="60s"), plot)
+
+
+def test_an_account_whose_handler_was_taken_away_owes_nothing():
+    async def plot(story):
+        story.handlers.accounts = {}
+        await story.handlers.once()
+        story.now += 3_600_000
+        await story.handlers.once()
+        assert not story.requests
+
+    run(Story(), plot)
