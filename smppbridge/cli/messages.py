@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pdu import MessageState
+from pdu.dump import rows
 
 from ..config import StoreConfig, duration, peek
 from ..model import Entry, Kind, Message, Millis, Stage
-from ..store.base import Filter, StoreFailed
+from ..store.base import Filter, Store, StoreFailed
 from .console import ConfigOption, Trouble, config_path, out
 
 app = typer.Typer(
@@ -64,7 +65,7 @@ def show_list(
         before=before,
         limit=limit,
     )
-    found = asyncio.run(_list(_store(config), wanted))
+    found = asyncio.run(_list(config, wanted))
     if json:
         for message in found:
             _print_json(_plain(message))
@@ -101,7 +102,7 @@ def show_one(
     config: ConfigOption = None,
 ) -> None:
     """Show one message whole: what came in, what it meant, and its time-line."""
-    found = asyncio.run(_find(_store(config), id))
+    found = asyncio.run(_find(config, id))
     if found is None:
         raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
     message, lines = found
@@ -114,39 +115,38 @@ def show_one(
 # The store -----------------------------------------------------------------------------------------------------------
 
 
-def _store(given: Path | None) -> SqliteStore:
-    from ..store.sqlite import SqliteStore
-    path = config_path(given)
-    store = peek(path, "store", StoreConfig)
-    if store.engine != "sqlite":
-        raise Trouble(f'{path} says [store] engine = "{store.engine}": only a running gateway knows its messages')
-    if not store.path.exists():
-        hint = "" if store.path.is_absolute() else f", which is {store.path.absolute()} from here"
-        raise Trouble(f"there is no store yet at {store.path}{hint}: the gateway makes it when it first starts")
-    return SqliteStore(store.path, read_only=True)
-
-
-async def _list(store: SqliteStore, wanted: Filter) -> Sequence[Message]:
-    async with _open(store):
-        return await store.list(wanted)
-
-
-async def _find(store: SqliteStore, id: int) -> tuple[Message, Sequence[Entry]] | None:
-    async with _open(store):
-        message = await store.find(id)
-        return None if message is None else (message, await store.timeline(message.id))
-
-
 @asynccontextmanager
-async def _open(store: SqliteStore) -> AsyncIterator[None]:
+async def _store(given: Path | None) -> AsyncIterator[Store]:
+    """The gateway's store, for reading. Raises Trouble."""
+    path = config_path(given)
+    config = peek(path, "store", StoreConfig)
+    if config.engine != "sqlite":
+        raise Trouble(f'{path} says [store] engine = "{config.engine}": only the gateway itself knows its messages')
+    if not config.path.exists():
+        hint = "" if config.path.is_absolute() else f", which is {config.path.absolute()} from here"
+        raise Trouble(f"there is no store at {config.path}{hint}; the gateway makes it when it first starts")
+    from ..store.sqlite import SqliteStore
+
+    store = SqliteStore(config.path, read_only=True)
     try:
         await store.open()
         try:
-            yield
+            yield store
         finally:
             await store.close()
     except StoreFailed as failed:
         raise Trouble(str(failed)) from None
+
+
+async def _list(given: Path | None, wanted: Filter) -> Sequence[Message]:
+    async with _store(given) as store:
+        return await store.list(wanted)
+
+
+async def _find(given: Path | None, id: int) -> tuple[Message, Sequence[Entry]] | None:
+    async with _store(given) as store:
+        message = await store.find(id)
+        return None if message is None else (message, await store.timeline(message.id))
 
 
 # What was asked ------------------------------------------------------------------------------------------------------
@@ -189,8 +189,6 @@ _STYLES = {
 
 
 def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
-    from pdu.__main__ import Broken, rows
-
     progress = message.progress
     _title(console, f"Message {message.id}")
     _row(console, "account", message.account)
@@ -233,11 +231,8 @@ def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
             soft_wrap=True,
         )
     _title(console, "What came in")
-    try:
-        for row in rows(message.pdu):
-            _row(console, row.name, "  ".join(part for part in (row.value, row.meaning) if part))
-    except Broken as broken:
-        _row(console, broken.row.name, broken.row.meaning)
+    for row in rows(message.pdu):
+        _row(console, row.name, "  ".join(part for part in (row.value, row.meaning) if part))
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -9,14 +9,16 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import smpplib.client
+import smpplib.consts
 import smpplib.exceptions
+import smpplib.smpp
 import typer
 from rich.text import Text
 
-from pdu import STATE, CommandStatus, EsmClass, MessageState, split_text
+from pdu import STATE, CommandStatus, EsmClass, MessageState, Tag, decode, split_text
 
 from ..config import MASK, AccountConfig, Config, Listener, SmppConfig, address, check, duration, peek
 from ..lifecycle import FINAL_STATES
@@ -67,6 +69,9 @@ def send(
     wait: Annotated[str, typer.Option(help="How long to wait for the receipt.")] = "30s",
     count: Annotated[int, typer.Option(min=1, help="Messages, one each to consecutive numbers.")] = 1,
     registered_delivery: Annotated[int, typer.Option(min=0, max=255, help="0 asks for no receipt.")] = 1,
+    smpp: Annotated[
+        Literal["3.4", "5.0"], typer.Option(help="What to bind as; to 5.0 the gateway says why it refuses.")
+    ] = "5.0",
     escapes: Annotated[bool, typer.Option("-e", help=r"\n in the text is a line end, \t a tab.")] = False,
     data_coding: Annotated[int | None, typer.Option(min=0, max=255, help="GSM 03.38 or UCS2 by default.")] = None,
     gsm: Annotated[bool, typer.Option("--gsm", help="The same as --data-coding 0.")] = False,
@@ -88,7 +93,7 @@ def send(
         raise Trouble(f"--count takes consecutive numbers, and {to} is none", 2)
     target = _target(config, host, port, system_id, password, tls or ca is not None, ca)
     parts = split_text(wording, reference=random.randrange(256), prefer=coding)  # noqa: S311 - no secret
-    with _Esme(target) as esme:
+    with _Esme(target, int(smpp.replace(".", ""), 16)) as esme:
         for number in range(count):
             esme.submit(_counted(to, number), sender, parts, registered_delivery)
         esme.read_until(esme.all_answered, seconds)
@@ -167,11 +172,33 @@ def _trust(ca: Path | None) -> ssl.SSLContext:
 # The client ----------------------------------------------------------------------------------------------------------
 
 
+class _Client(smpplib.client.Client):  # type: ignore[misc]
+    """smpplib knows no parameter of a SUBMIT_SM_RESP and fails on the one that says why a message was refused."""
+
+    def _recv_exact(self, exact_size: int) -> bytes:
+        octets: bytes = super()._recv_exact(exact_size)
+        self._frame += octets
+        return octets
+
+    def read_pdu(self) -> Any:
+        self._frame = b""
+        try:
+            return super().read_pdu()
+        except KeyError:
+            ours = decode(self._frame)
+            theirs = smpplib.smpp.make_pdu("submit_sm_resp", client=self, status=ours.command_status)
+            theirs.sequence = ours.sequence_number
+            theirs.message_id = getattr(ours, "message_id", "").encode("latin-1")
+            theirs.additional_status_info_text = ours.tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT)
+            return theirs
+
+
 class _Esme:
     """One transceiver bind, and what came of the messages sent over it."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, version: int) -> None:
         self._target = target
+        self._version = version
         self._console = out()
         self._sent: dict[int, float] = {}
         self._answered: dict[int, str] = {}
@@ -183,7 +210,7 @@ class _Esme:
 
     def __enter__(self) -> _Esme:
         host, port, system_id, password, tls = self._target
-        self._client = client = smpplib.client.Client(
+        self._client = client = _Client(
             host, port, timeout=_READ, ssl_context=tls, allow_unknown_opt_params=True, logger_name="smppbridge.send"
         )
         client.set_message_sent_handler(self._response)
@@ -196,7 +223,7 @@ class _Esme:
             reason = error.__context__ or error
             raise Trouble(f"cannot connect to {host}:{port}: {reason}; is the gateway running?") from None
         try:
-            client.bind_transceiver(system_id=system_id, password=password)
+            client.bind_transceiver(system_id=system_id, password=password, interface_version=self._version)
         except smpplib.exceptions.PDUError as error:
             self._close()
             status = _status(int(error.args[1]))
