@@ -70,13 +70,21 @@ def hash_password(password: str, salt: bytes | None = None) -> str:
 
 def verify_password(password: str, stored: str) -> bool:
     """Compare with what `hash_password` made; takes some 50 ms. ValueError if `stored` is nothing of the kind."""
-    scheme, *rest = stored.split("$")
-    if scheme != "scrypt" or len(rest) != 5:
-        raise ValueError("expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it")
-    n, r, p = (int(number) for number in rest[:3])
-    salt, digest = (b64decode(text, validate=True) for text in rest[3:])
-    computed = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=len(digest))
-    return hmac.compare_digest(computed, digest)
+    try:
+        scheme, n, r, p, salt, digest = stored.split("$")
+        expected = b64decode(digest, validate=True)
+        computed = hashlib.scrypt(
+            password.encode(),
+            salt=b64decode(salt, validate=True),
+            n=int(n),
+            r=int(r),
+            p=int(p),
+            maxmem=_MEMORY,
+            dklen=len(expected),
+        )
+    except ValueError as error:
+        raise ValueError("expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it") from error
+    return hmac.compare_digest(computed, expected) and scheme == "scrypt"
 
 
 def warnings(account: AccountConfig) -> list[str]:

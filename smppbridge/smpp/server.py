@@ -27,7 +27,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -216,8 +216,8 @@ class Link(asyncio.Protocol):
     # What asyncio calls ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not to be asserted: uvloop's transports are none by name.
+        self._transport = transport = cast(asyncio.Transport, transport)
         self.peer = _peer(transport)
         self._server.opened(self)
 
@@ -334,14 +334,15 @@ class Link(asyncio.Protocol):
                 status=admission.status.name,
                 reason=admission.reason,
             )
-            self._handle(self.session.bind_refused(admission.status, server.now()))
+            self.session.bind_refused(admission.status)
         else:
-            self._handle(self._let_in(request, admission))
+            self._let_in(request, admission)
+        self._handle(self.session.proceed(server.now()))
 
-    def _let_in(self, request: BindRequest, admission: Admission) -> list[Event]:
+    def _let_in(self, request: BindRequest, admission: Admission) -> None:
         server = self._server
         self.account, self.bind_type, self.system_type = admission.account, request.bind_type, request.system_type
-        events = self.session.bind_accepted(server.config.system_id, server.now(), reasons=admission.reasons)
+        self.session.bind_accepted(server.config.system_id, reasons=admission.reasons)
         self._up = True
         server.stats.binds[self.bind_type] += 1
         server.bound.add(self)
@@ -355,7 +356,6 @@ class Link(asyncio.Protocol):
             version=f"0x{self.interface_version:02X}",
         )
         self._tell(server.application.link_up, self)
-        return events
 
     def _tell(self, what: Callable[..., None], *arguments: object) -> None:
         try:

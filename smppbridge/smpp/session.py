@@ -1,9 +1,9 @@
 """One SMPP session seen from the message centre: octets in, events out, octets to send. No socket, no clock, no log.
 
 How it is used: `receive` takes what was read and returns events; the application answers them with the verbs
-(`bind_accepted`, `bind_refused`, `respond_submit`, `respond`, `deliver`, `enquire`, `unbind`); `tick` says that time
-has passed, at the latest at `wake_at`; `data_to_send` is then to be written. When `ending` is set the session is over:
-what is left to send is written and the connection closed.
+(`bind_accepted` or `bind_refused` and then `proceed`, `respond_submit`, `respond`, `deliver`, `enquire`, `unbind`);
+`tick` says that time has passed, at the latest at `wake_at`; `data_to_send` is then to be written. When `ending` is set
+the session is over: what is left to send is written and the connection closed.
 
 What needs no application is answered here and at once: ENQUIRE_LINK, UNBIND, what `states.verdict` refuses, and what
 cannot be read. PDUs are taken off the stream one at a time, and none while a BIND waits for its answer (the client has
@@ -341,8 +341,8 @@ class Session:
 
     # What we have to say ---------------------------------------------------------------------------------------------
 
-    def bind_accepted(self, system_id: str, now: int, *, reasons: bool | None = None) -> list[Event]:
-        """Let the client in, and take what it sent meanwhile. `reasons` as in `respond_submit`; None: from 5.0 on."""
+    def bind_accepted(self, system_id: str, *, reasons: bool | None = None) -> None:
+        """Let the client in; then `proceed`. `reasons` switches those of `respond_submit`; None: from 5.0 on."""
         request = self._bind_answered()
         self.interface_version = version = request.interface_version
         self._reasons = version >= VERSION_5_0 if reasons is None else reasons and version >= VERSION_3_4
@@ -353,12 +353,14 @@ class Session:
         self._put(encode(_pdu(response, request.sequence_number, system_id=system_id, tlvs=tlvs)), response)
         self._timers.bound = True
         self._move(MOVES[response])
-        return self._read(now)
 
-    def bind_refused(self, status: CommandStatus, now: int) -> list[Event]:
-        """Keep it out. It may try again until the time to bind is over."""
+    def bind_refused(self, status: CommandStatus) -> None:
+        """Keep it out; then `proceed`. It may try again until the time to bind is over."""
         request = self._bind_answered()
         self._refuse(_BINDS[request.bind_type], request.sequence_number, status, "", [])
+
+    def proceed(self, now: int) -> list[Event]:
+        """Take what came while a BIND waited for its answer."""
         return self._read(now)
 
     def _bind_answered(self) -> BindRequest:

@@ -26,7 +26,7 @@ def make_session(
     if wanted in BIND:
         bind = BIND[wanted](system_id="demo", password="secret", interface_version=version, sequence_number=1)
         session.receive(encode(bind), now)
-        session.bind_accepted("us", now)
+        session.bind_accepted("us")
     if state is State.UNBOUND:
         # Two open questions keep it from ending: our UNBIND is answered, a SUBMIT_SM is not.
         session.receive(encode(SubmitSm(sequence_number=2)), now)

@@ -1,0 +1,872 @@
+"""Real sockets: our own frames, smpplib as a client, TLS, and what clients should not do but do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import smpplib.client
+import smpplib.exceptions
+import structlog
+import uvloop
+
+from pdu import (
+    BindReceiver,
+    BindTransceiver,
+    BindTransmitter,
+    CommandId,
+    CommandStatus,
+    DeliverSm,
+    DeliverSmResp,
+    EnquireLink,
+    EnquireLinkResp,
+    Framer,
+    GenericNack,
+    Pdu,
+    SubmitSm,
+    SubmitSmResp,
+    Unbind,
+    UnbindResp,
+    decode,
+    encode,
+)
+from smppbridge.config import AccountConfig, Listener, SmppConfig, Tls
+from smppbridge.smpp.admission import Admission, Doorkeeper
+from smppbridge.smpp.server import Link, ListenFailed, SmppServer
+from smppbridge.smpp.session import BindRequest, Ending, How
+
+ACCOUNTS = {
+    "demo": AccountConfig.model_validate({"password": "secret", "allowed_networks": ["127.0.0.0/8"], "max_binds": 2}),
+    "far": AccountConfig.model_validate({"password": "secret", "allowed_networks": ["192.0.2.0/24"]}),
+}
+LOCAL = (Listener(listen="127.0.0.1:0"),)
+
+
+class Desk:
+    """An application that answers at once, unless it is told to wait, and remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.doorkeeper = Doorkeeper(ACCOUNTS)
+        self.heard: list[Any] = []
+        self.links: list[Link] = []
+        self.endings: list[Ending] = []
+        self.waiting: list[int] = []
+        self.at_once = True
+        self.change = asyncio.Event()
+        self.door: Callable[[], Awaitable[None]] | None = None
+
+    async def admit(self, request: BindRequest, peer: str) -> Admission:
+        if self.door:
+            await self.door()
+        return await self.doorkeeper.admit(request, peer)
+
+    def link_up(self, link: Link) -> None:
+        self.links.append(link)
+        self.say("up")
+
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
+        assert decode(frame) == pdu
+        if pdu.short_message == b"bug":
+            raise RuntimeError("a bug")
+        if self.at_once:
+            link.respond_submit(pdu.sequence_number, 0, str(1000 + pdu.sequence_number))
+        else:
+            self.waiting.append(pdu.sequence_number)
+        self.say("submitted")
+
+    def answered(self, link: Link, token: Any, status: int | None) -> None:
+        self.say((token, status))
+
+    def link_down(self, link: Link, ending: Ending) -> None:
+        self.links.remove(link)
+        self.endings.append(ending)
+        self.say("down")
+
+    def say(self, what: Any) -> None:
+        self.heard.append(what)
+        self.change.set()
+
+    async def until(self, what: Any, count: int = 1) -> None:
+        async with asyncio.timeout(5):
+            while self.heard.count(what) < count:
+                self.change.clear()
+                await self.change.wait()
+
+
+class Client:
+    """Sends what it is told and nothing else."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.framer = Framer(65_536)
+        self.sequence = 0
+
+    def send(self, *pdus: Pdu | bytes) -> None:
+        for pdu in pdus:
+            if isinstance(pdu, Pdu) and not pdu.sequence_number:
+                self.sequence += 1
+                pdu.sequence_number = self.sequence
+            self.writer.write(pdu if isinstance(pdu, bytes) else encode(pdu))
+
+    async def receive(self) -> Pdu:
+        async with asyncio.timeout(5):
+            while (frame := self.framer.next()) is None:
+                data = await self.reader.read(65_536)
+                if not data:
+                    raise EOFError
+                self.framer.feed(data)
+        return decode(frame)
+
+    async def ask(self, pdu: Pdu) -> Any:
+        self.send(pdu)
+        return await self.receive()
+
+    async def bind(self, system_id: str = "demo", password: str = "secret", kind: Any = BindTransceiver) -> int:
+        answer = await self.ask(kind(system_id=system_id, password=password, interface_version=0x34))
+        return int(answer.command_status)
+
+    async def ended(self) -> bool:
+        """The server has closed, or closes now."""
+        try:
+            await self.receive()
+        except (EOFError, ConnectionError):
+            return True
+        return False
+
+    async def close(self) -> None:
+        self.writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+
+    def reset(self) -> None:
+        """End without a word: the server gets an RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+class World:
+    """A server, its application, and clients that are closed at the end."""
+
+    def __init__(self, server: SmppServer, desk: Desk) -> None:
+        self.server = server
+        self.desk = desk
+        self.clients: list[Client] = []
+
+    @property
+    def port(self) -> int:
+        return int(self.server.addresses[0].rpartition(":")[2])
+
+    async def connect(self, **options: Any) -> Client:
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, **options))
+        self.clients.append(client)
+        return client
+
+    async def bound(self, kind: Any = BindTransceiver) -> Client:
+        client = await self.connect()
+        assert await client.bind(kind=kind) == 0
+        return client
+
+    async def smpplib(self, work: Callable[[Any], None], **options: Any) -> None:
+        """Run a program of smpplib's in a thread; it ends by closing its socket."""
+
+        def program() -> None:
+            client = smpplib.client.Client("127.0.0.1", self.port, timeout=5, allow_unknown_opt_params=True, **options)
+            client.connect()
+            try:
+                work(client)
+            finally:
+                client.disconnect()
+
+        await asyncio.to_thread(program)
+
+
+@asynccontextmanager
+async def world(**settings: Any) -> AsyncIterator[World]:
+    desk = Desk()
+    server = SmppServer(SmppConfig.model_validate({"listeners": LOCAL} | settings), desk, tick=0.02)
+    await server.start()
+    here = World(server, desk)
+    try:
+        yield here
+    finally:
+        for client in here.clients:
+            await client.close()
+        await server.stop(0.2)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Run a test's coroutine, once in each loop that people use."""
+    return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
+@pytest.fixture(autouse=True)
+def log() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+# Clients that behave --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [BindTransmitter, BindReceiver, BindTransceiver])
+def test_a_client_binds_and_unbinds(kind: Any, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound(kind)
+            (link,) = here.desk.links
+            assert (link.account, link.interface_version, link.can_receive) == (
+                "demo",
+                0x34,
+                kind is not BindTransmitter,
+            )
+            assert here.server.bound.links == {link.id: link}
+            assert type(await client.ask(Unbind())) is UnbindResp
+            assert await client.ended()
+            assert here.desk.endings == [Ending(How.UNBOUND, "unbound by the client", clean=True)]
+            assert here.server.bound.ended_cleanly(link.id) is True
+            assert here.server.stats.binds[link.bind_type] == 1
+
+    run(test())
+    assert [line["event"] for line in log] == ["listening", "link up", "link down"]
+    assert "secret" not in str(log)
+
+
+def test_smpplib_binds_in_every_way_submits_and_receives(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            ids: list[bytes] = []
+            received: list[bytes] = []
+
+            def program(client: Any, bind: str) -> None:
+                getattr(client, f"bind_{bind}")(system_id="demo", password="secret")
+                client.set_message_sent_handler(lambda pdu: ids.append(pdu.message_id))
+                client.set_message_received_handler(lambda pdu: received.append(pdu.short_message) and None)
+                if bind != "receiver":
+                    client.send_message(source_addr="X", destination_addr="79990000001", short_message=b"hello")
+                    client.read_once()
+                if bind != "transmitter":
+                    client.read_once()
+                client.unbind()
+
+            up = here.desk.link_up
+
+            def link_up(link: Link) -> None:
+                up(link)
+                link.deliver(DeliverSm(short_message=b"from us"), link.bind_type)
+
+            here.desk.link_up = link_up  # type: ignore[method-assign]
+            for bind in ("transmitter", "receiver"):
+                await here.smpplib(lambda client, bind=bind: program(client, bind))
+            assert here.desk.heard == ["up", "submitted", "down", "up", ("receiver", 0), "down"]
+            assert (len(ids), received) == (1, [b"from us"])
+            assert [ending.clean for ending in here.desk.endings] == [True, True]
+
+    run(test())
+
+
+def test_smpplib_as_transceiver_hears_what_is_wrong(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.desk.at_once = False
+
+            def refuse(link: Link, pdu: SubmitSm, frame: bytes) -> None:
+                link.respond_submit(pdu.sequence_number, CommandStatus.ESME_RSUBMITFAIL, "", "a reason it cannot read")
+
+            here.desk.submitted = refuse  # type: ignore[method-assign]
+
+            def program(client: Any) -> None:
+                client.bind_transceiver(system_id="demo", password="secret")
+                client.send_message(source_addr="X", destination_addr="79990000001", short_message=b"hello")
+                with pytest.raises(smpplib.exceptions.PDUError) as refused:
+                    client.read_once()
+                assert refused.value.args[1] == CommandStatus.ESME_RSUBMITFAIL
+                client.unbind()
+
+            await here.smpplib(program)
+            await here.desk.until("down")
+
+    run(test())
+
+
+def test_answers_of_one_turn_are_written_together(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.desk.at_once = False
+            client = await here.bound()
+            client.send(*[SubmitSm(short_message=b"x") for _ in range(5)], EnquireLink())
+            # The question is answered at once, the messages when somebody has done something about them.
+            assert type(await client.receive()) is EnquireLinkResp
+            await here.desk.until("submitted", 5)
+            (link,) = here.desk.links
+            written = []
+            transport = link._transport
+            link._transport = _Spy(transport, written)  # type: ignore[assignment]
+            for sequence in here.desk.waiting:
+                link.respond_submit(sequence, 0, str(sequence))
+            assert written == []
+            answers = [await client.receive() for _ in range(5)]
+            assert [answer.sequence_number for answer in answers] == here.desk.waiting
+            assert len(written) == 1
+            link._transport = transport
+
+    run(test())
+
+
+class _Spy:
+    """A transport that notes what is written."""
+
+    def __init__(self, transport: asyncio.Transport, written: list[bytes]) -> None:
+        self._transport = transport
+        self._written = written
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def test_an_unbind_waits_for_the_answers(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.desk.at_once = False
+            client = await here.bound()
+            client.send(SubmitSm(), SubmitSm(), Unbind())
+            await here.desk.until("submitted", 2)
+            (link,) = here.desk.links
+            for sequence in here.desk.waiting:
+                link.respond_submit(sequence, 0, "1")
+            assert [type(await client.receive()) for _ in range(3)] == [SubmitSmResp, SubmitSmResp, UnbindResp]
+            assert await client.ended()
+
+    run(test())
+
+
+def test_deliver_sm_are_answered_or_given_back(run: Run) -> None:
+    async def test() -> None:
+        async with world(window=2) as here:
+            client = await here.bound(BindReceiver)
+            (link,) = here.desk.links
+            assert [link.deliver(DeliverSm(), token) for token in "abc"] == [True, True, False]
+            assert link.room == 0
+            first = await client.receive()
+            client.send(DeliverSmResp(sequence_number=first.sequence_number, command_status=0x64))
+            await here.desk.until(("a", 0x64))
+            assert link.room == 1
+            client.reset()
+            await here.desk.until("down")
+            assert here.desk.heard == ["up", ("a", 0x64), ("b", None), "down"]
+            assert here.desk.endings[0].how is How.LOST
+            assert here.server.bound.ended_cleanly(link.id) is False
+            assert not link.deliver(DeliverSm(), "d")
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_slow_and_split_reads(size: int, run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.connect()
+            pdus = [BindTransceiver(system_id="demo", password="secret", sequence_number=1)]
+            pdus += [SubmitSm(sequence_number=number, short_message=b"text") for number in (2, 3)]
+            stream = b"".join(map(encode, pdus))
+            for begin in range(0, len(stream), size):
+                client.send(stream[begin : begin + size])
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            answers = [await client.receive() for _ in range(3)]
+            assert [answer.sequence_number for answer in answers] == [1, 2, 3]
+
+    run(test())
+
+
+def test_a_bind_takes_its_time_and_the_others_do_not_wait(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            door = asyncio.Event()
+            here.desk.door = door.wait  # type: ignore[assignment]
+            second = await here.connect()
+            # What follows the bind is kept by the kernel, and answered afterwards.
+            second.send(BindTransceiver(system_id="demo", password="secret"), EnquireLink())
+            assert type(await client.ask(EnquireLink())) is EnquireLinkResp
+            second.send(EnquireLink())
+            door.set()
+            answers = [await second.receive() for _ in range(3)]
+            assert [answer.command_status for answer in answers] == [0, 0, 0]
+            assert [answer.sequence_number for answer in answers] == [1, 2, 3]
+
+    run(test())
+
+
+# Clients that may not come in -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system_id", "password", "status"),
+    [
+        ("demo", "hunter2", CommandStatus.ESME_RINVPASWD),
+        ("nobody", "secret", CommandStatus.ESME_RINVSYSID),
+        ("far", "secret", CommandStatus.ESME_RBINDFAIL),
+    ],
+)
+def test_a_refused_bind(system_id: str, password: str, status: CommandStatus, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.connect()
+            assert await client.bind(system_id, password) == status
+            assert here.server.stats.binds_refused == {status.name: 1}
+            assert here.desk.heard == []
+            # It may try again on the same connection.
+            assert await client.bind() == 0
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "bind refused"]
+    assert (line["system_id"], line["status"], line["log_level"]) == (system_id, status.name, "warning")
+    assert line["peer"].startswith("127.0.0.1:")
+    assert password not in str(log)
+
+
+def test_smpplib_hears_that_the_password_is_wrong(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+
+            def program(client: Any) -> None:
+                with pytest.raises(smpplib.exceptions.PDUError) as refused:
+                    client.bind_transceiver(system_id="demo", password="wrong")
+                assert refused.value.args[1] == CommandStatus.ESME_RINVPASWD
+
+            await here.smpplib(program)
+
+    run(test())
+
+
+def test_max_binds_holds_when_two_come_at_once(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            door = asyncio.Event()
+            here.desk.door = door.wait  # type: ignore[assignment]
+            clients = [await here.connect() for _ in range(5)]
+            binds = [asyncio.ensure_future(client.bind()) for client in clients]
+            await asyncio.sleep(0.02)
+            door.set()
+            assert sorted(await asyncio.gather(*binds)) == [0, 0] + [CommandStatus.ESME_RBINDFAIL] * 3
+            # One that unbinds makes room at once, before its connection is gone.
+            bound = next(client for client, bind in zip(clients, binds, strict=True) if bind.result() == 0)
+            await bound.ask(Unbind())
+            assert await (await here.connect()).bind() == 0
+
+    run(test())
+
+
+def test_connections_beyond_the_limit_are_closed(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(max_connections=1) as here:
+            await here.bound()
+            assert await (await here.connect()).ended()
+            assert (here.server.stats.opened, here.server.stats.refused, len(here.server.links)) == (2, 1, 1)
+
+    run(test())
+    assert "connection refused" in [line["event"] for line in log]
+
+
+# Clients that misbehave -----------------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_garbage_costs_one_connection(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            honest = await here.bound()
+            vandal = await here.connect()
+            vandal.send(b"GET / HTTP/1.1\r\nHost: smpp\r\n\r\n" * 10_000)
+            nack = await vandal.receive()
+            assert (type(nack), nack.command_status) == (GenericNack, CommandStatus.ESME_RINVCMDLEN)
+            assert await vandal.ended()
+            assert type(await honest.ask(EnquireLink())) is EnquireLinkResp
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "link closed before bind"]
+    assert "framing lost: command_length" in line["reason"]
+
+
+def test_wrong_pdus_are_answered_and_the_link_lives(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            for number in range(1, 200):
+                client.send(b"".join(part.to_bytes(4) for part in (16, 0x100 + number, 0, number)))
+            answers = [await client.receive() for _ in range(199)]
+            assert {type(answer) for answer in answers} <= {GenericNack, type(answers[2])}
+            assert all(answer.command_status == CommandStatus.ESME_RINVCMDID for answer in answers)
+            assert type(await client.ask(EnquireLink())) is EnquireLinkResp
+
+    run(test())
+
+
+def test_who_does_not_bind_in_time_is_closed(run: Run) -> None:
+    async def test() -> None:
+        async with world(session_init_timeout=0.1) as here:
+            client = await here.connect()
+            client.send(EnquireLink())
+            assert type(await client.receive()) is EnquireLinkResp
+            assert await client.ended()
+            assert here.desk.heard == []
+
+    run(test())
+
+
+def test_who_falls_silent_is_asked_and_then_closed(run: Run) -> None:
+    async def test() -> None:
+        async with world(enquire_link_after=0.06, inactivity_timeout=0.2) as here:
+            client = await here.bound()
+            assert type(await client.receive()) is EnquireLink
+            while not await client.ended():
+                pass
+            await here.desk.until("down")
+            assert here.desk.endings == [Ending(How.CLOSED, "silent for too long")]
+
+    run(test())
+
+
+def test_who_answers_our_question_stays(run: Run) -> None:
+    async def test() -> None:
+        async with world(enquire_link_after=0.05, inactivity_timeout=0.15) as here:
+            client = await here.bound()
+            for _ in range(5):
+                question = await client.receive()
+                client.send(EnquireLinkResp(sequence_number=question.sequence_number))
+            assert here.desk.endings == []
+
+    run(test())
+
+
+def test_who_does_not_read_is_not_read_from_and_then_closed(run: Run) -> None:
+    async def test() -> None:
+        async with world(inactivity_timeout=0.2) as here:
+            client = await here.bound()
+            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            (link,) = here.desk.links
+            submit = encode(SubmitSm(sequence_number=9, short_message=b"x")) * 1000
+            most = 0
+            while not here.desk.endings:
+                if client.writer.transport.get_write_buffer_size() < 1_000_000:
+                    client.send(submit)
+                await asyncio.sleep(0.005)
+                most = max(most, link.unwritten)
+            # It stopped reading long before the answers to everything were waiting.
+            assert 0 < most < 1_000_000
+            assert not link._reading or link._leave_at
+            assert here.desk.endings == [Ending(How.CLOSED, "silent for too long")]
+
+    run(test())
+
+
+def test_who_leaves_answers_unread_at_the_cap_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smppbridge.smpp.server._MAX_UNREAD", 1000)
+
+    async def test() -> None:
+        async with world(window=1) as here:
+            client = await here.bound()
+            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            (link,) = here.desk.links
+            while not here.desk.endings:
+                # The application sends without being asked, which the window would not let it do with DELIVER_SM.
+                link.respond(SubmitSmResp(message_id="1" * 60))
+                link.respond(DeliverSm(short_message=b"x" * 250))
+                await asyncio.sleep(0)
+            assert here.desk.endings == [Ending(How.CLOSED, "does not read its responses")]
+
+    run(test())
+
+
+def test_what_the_kernel_still_holds_is_unread(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            (link,) = here.desk.links
+            assert not here.server.bound.unread(link)
+            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            client.send(encode(SubmitSm(sequence_number=9, short_message=b"x")) * 200_000)
+            async with asyncio.timeout(5):
+                while not here.server.bound.unread(link):  # noqa: ASYNC110 - the kernel sets no event
+                    await asyncio.sleep(0.005)
+
+    run(test())
+
+
+def test_a_bug_in_the_application_costs_one_answer(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            answer = await client.ask(SubmitSm(short_message=b"bug"))
+            assert answer.command_status == CommandStatus.ESME_RSYSERR
+            assert (await client.ask(SubmitSm())).command_status == 0
+
+    run(test())
+    assert [line["event"] for line in log if line["log_level"] == "error"] == ["application failed"]
+
+
+def test_a_bug_at_the_door_refuses(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+
+            async def fail() -> None:
+                raise RuntimeError("a bug")
+
+            here.desk.door = fail
+            client = await here.connect()
+            assert await client.bind() == CommandStatus.ESME_RSYSERR
+
+    run(test())
+    assert [line["event"] for line in log if line["log_level"] == "error"] == ["application failed"]
+
+
+def test_who_leaves_while_its_bind_is_decided_was_never_there(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            door, asked = asyncio.Event(), asyncio.Event()
+
+            async def wait() -> None:
+                asked.set()
+                await door.wait()
+
+            here.desk.door = wait
+            client = await here.connect()
+            client.send(BindTransceiver(system_id="demo", password="secret"))
+            await asked.wait()
+            (link,) = here.server.links.values()
+            link.close("test")
+            door.set()
+            assert await client.ended()
+            assert here.desk.heard == []
+            assert here.server.bound.links == {}
+
+    run(test())
+
+
+# Listeners ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """A self-signed certificate for 127.0.0.1."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl program to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    tls = Tls(certificate=folder / "cert.pem", key=folder / "key.pem")
+    made = subprocess.run(
+        [
+            openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", str(tls.key), "-out", str(tls.certificate),
+        ],
+        capture_output=True,
+        check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"openssl made no certificate: {made.stderr.decode().strip()[-200:]}")
+    return tls
+
+
+def trusting(tls: Tls) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(tls.certificate))
+
+
+def test_tls_from_the_first_byte(certificate: Tls, run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=(Listener(listen="127.0.0.1:0", tls=certificate), *LOCAL)) as here:
+            client = await here.connect(ssl=trusting(certificate))
+            assert await client.bind() == 0
+            assert client.writer.get_extra_info("ssl_object").version() in ("TLSv1.2", "TLSv1.3")
+            assert (await client.ask(SubmitSm())).message_id == "1002"
+            assert type(await client.ask(Unbind())) is UnbindResp
+            assert await client.ended()
+            assert here.desk.endings[0].clean
+            # The plain listener beside it serves at the same time.
+            plain = Client(*await asyncio.open_connection(*here.server.addresses[1].split(":")))
+            here.clients.append(plain)
+            assert await plain.bind() == 0
+
+    run(test())
+
+
+def test_smpplib_over_tls(certificate: Tls, run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=(Listener(listen="127.0.0.1:0", tls=certificate),)) as here:
+            context = trusting(certificate)
+            context.check_hostname = False
+
+            def program(client: Any) -> None:
+                client.bind_transceiver(system_id="demo", password="secret")
+                client.unbind()
+
+            await here.smpplib(program, ssl_context=context)
+            await here.desk.until("down")
+
+    run(test())
+
+
+def test_old_tls_and_no_tls_are_not_let_in(certificate: Tls, run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=(Listener(listen="127.0.0.1:0", tls=certificate),)) as here:
+            old = trusting(certificate)
+            old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            with pytest.warns(DeprecationWarning, match="TLSVersion"):
+                old.maximum_version = ssl.TLSVersion.TLSv1_1
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await here.connect(ssl=old)
+            plain = await here.connect()
+            plain.send(BindTransceiver(system_id="demo", password="secret"))
+            assert await plain.ended()
+            assert here.desk.heard == []
+
+    run(test())
+
+
+def test_a_new_certificate_is_taken_without_a_restart(certificate: Tls, tmp_path: Path, run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=(Listener(listen="127.0.0.1:0", tls=certificate),)) as here:
+            here.server.reload(here.server.config)
+            assert await (await here.connect(ssl=trusting(certificate))).bind() == 0
+            broken = certificate.certificate.read_bytes()
+            certificate.certificate.write_bytes(b"nonsense")
+            try:
+                with pytest.raises(ValueError, match="cannot be used"):
+                    here.server.reload(here.server.config)
+            finally:
+                certificate.certificate.write_bytes(broken)
+
+    run(test())
+
+
+def test_a_certificate_that_is_missing_is_named(tmp_path: Path, run: Run) -> None:
+    async def test() -> None:
+        tls = Tls(certificate=tmp_path / "none.pem", key=tmp_path / "none.key")
+        with pytest.raises(ValueError, match=r"none\.pem"):
+            await SmppServer(SmppConfig(listeners=(Listener(listen="127.0.0.1:0", tls=tls),)), Desk()).start()
+
+    run(test())
+
+
+def test_an_address_that_is_taken_is_named_and_nothing_stays_open(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            taken = here.server.addresses[0]
+            second = SmppServer(SmppConfig(listeners=(*LOCAL, Listener(listen=taken))), Desk())
+            with pytest.raises(ListenFailed, match=re.escape(taken)):
+                await second.start()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*second.addresses[0].split(":"))
+
+    run(test())
+
+
+def test_new_settings_hold_for_new_links(run: Run) -> None:
+    async def test() -> None:
+        async with world(window=5) as here:
+            await here.bound()
+            here.server.reload(SmppConfig(listeners=LOCAL, window=1))
+            await here.bound()
+            assert [link.room for link in here.desk.links] == [5, 1]
+
+    run(test())
+
+
+# The end --------------------------------------------------------------------------------------------------------------
+
+
+def test_stopping_unbinds_everybody_and_answers_what_came(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            polite, deaf, waiting = await here.bound(), await here.bound(), await here.connect()
+            here.desk.at_once = False
+            polite.send(SubmitSm())
+            await here.desk.until("submitted")
+            stopping = asyncio.ensure_future(here.server.stop(0.25))
+            unbind = await polite.receive()
+            assert type(unbind) is Unbind
+            # It has not read our answer when it answers our UNBIND, but gets it before the end.
+            polite.send(UnbindResp(sequence_number=unbind.sequence_number))
+            await asyncio.sleep(0.02)
+            here.desk.links[0].respond_submit(here.desk.waiting[0], 0, "77")
+            assert (await polite.receive()).message_id == "77"
+            assert await polite.ended()
+            assert await waiting.ended()
+            assert type(await deaf.receive()) is Unbind
+            with pytest.raises(ConnectionRefusedError):
+                await here.connect()
+            await stopping
+            assert await deaf.ended()
+            assert (here.server.links, here.server.bound.links) == ({}, {})
+            assert [(ending.how, ending.reason, ending.clean) for ending in here.desk.endings] == [
+                (How.CLOSED, "unbound by us", False),
+                (How.CLOSED, "shutting down", False),
+            ]
+
+    run(test())
+
+
+def test_no_bind_while_stopping(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.connect()
+            here.server.stop_listening()
+            assert await client.bind() == CommandStatus.ESME_RBINDFAIL
+
+    run(test())
+
+
+def test_ids_of_links_are_unique_and_fit() -> None:
+    servers = [SmppServer(SmppConfig(listeners=LOCAL), None, node=node) for node in (0, 255)]  # type: ignore[arg-type]
+    ids = [server.next_id() for server in servers for _ in range(3)]
+    assert len(set(ids)) == 6
+    assert all(0 < number < 1 << 62 for number in ids)
+    servers[0]._count = 1 << 20
+    assert servers[0].next_id() not in ids
+    assert servers[0].next_id() >> 28 == servers[0]._started_at + 1
+
+
+def test_a_link_introduces_itself(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            await client.ask(SubmitSm())
+            (link,) = here.desk.links
+            assert repr(link) == (f"<Link {link.id} {link.peer} demo BOUND_TRX submitted=1 answered=1 delivered=0>")
+            assert repr(here.server) == f"<SmppServer {here.server.addresses[0]}: 1 links, 1 bound>"
+
+    run(test())
+
+
+def test_counting(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            client = await here.bound()
+            await client.ask(SubmitSm())
+            await client.ask(EnquireLink())
+            counters = here.server.stats.pdus
+            assert counters.received[CommandId.SUBMIT_SM] == counters.sent[CommandId.SUBMIT_SM_RESP] == 1
+            assert counters.received[CommandId.BIND_TRANSCEIVER] == 1
+            assert counters.sent[CommandId.ENQUIRE_LINK_RESP] == 1
+            assert counters.octets_in > counters.octets_out > 0
+
+    run(test())
