@@ -440,6 +440,9 @@ class _Memory(Generic[V]):
         self._young: dict[int, V] = {}
         self._old: dict[int, V] = {}
 
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
     def get(self, id: int) -> V | None:
         found = self._young.get(id)
         return self._old.get(id) if found is None else found
@@ -482,7 +485,7 @@ class Server(httpx.AsyncBaseTransport):
         self.waiting = 0
 
     def __repr__(self) -> str:
-        return f"<sandbox Server {self.waiting} statuses waiting>"
+        return f"<sandbox Server {len(self._taken)} remembered, {self.waiting} statuses waiting>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()

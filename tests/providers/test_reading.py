@@ -1,0 +1,91 @@
+"""What adapters read answers with."""
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smppbridge.providers import reading
+from smppbridge.providers.base import InDoubt, Temporary, Unable
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "everything"),
+    [
+        (200, InDoubt, None),
+        (204, InDoubt, None),
+        (301, Unable, True),
+        (400, Unable, False),
+        (401, Unable, True),
+        (402, Unable, True),
+        (403, Unable, True),
+        (404, Unable, True),
+        (408, Temporary, None),
+        (413, Unable, False),
+        (422, Unable, False),
+        (429, Temporary, None),
+        (500, InDoubt, None),
+        (502, InDoubt, None),
+        (503, Temporary, None),
+        (504, InDoubt, None),
+    ],
+)
+def test_what_a_status_alone_tells(status, outcome, everything):
+    told = reading.by_status(httpx.Response(status))
+    assert isinstance(told, outcome)
+    assert str(status) in told.reason
+    if isinstance(told, Unable):
+        assert told.everything is everything
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 7 ", 7),
+        ("86400", 3600),
+        ("99999999999999999999", None),
+        ("-1", None),
+        ("1.5", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_how_long_to_wait(header, seconds):
+    headers = {} if header is None else {"retry-after": header}
+    assert reading.retry_after(httpx.Response(503, headers=headers)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "text", "err", "cost", "parts"),
+    [
+        (5, 5, "5", 5, "5", 5),
+        ("5", 5, "5", 5, "5", 5),
+        (" -5 ", -5, " -5 ", 99, "", 0),
+        (999, 999, "999", 999, "999", 0),
+        (1000, 1000, "1000", 99, "1000", 0),
+        ("1.40", None, "1.40", 0, "1.40", 0),
+        (1.4, None, "", 0, "1.4", 0),
+        (1e30, None, "", 0, "", 0),
+        (True, None, "", 0, "", 0),
+        (None, None, "", 0, "", 0),
+        ("", None, "", 0, "", 0),
+        ("٣", None, "٣", 0, "", 0),
+        ("1e3", None, "1e3", 0, "", 0),
+        ("9" * 19, None, "9" * 19, 0, "", 0),
+        ([], None, "", 0, "", 0),
+    ],
+)
+def test_values(value, number, text, err, cost, parts):
+    assert reading.number(value) == number
+    assert reading.text(value) == text
+    assert reading.err(value) == err
+    assert reading.cost(value) == cost
+    assert reading.parts(value) == parts
+
+
+@given(st.binary() | st.sampled_from([b"[" * 100_000, b'{"a":' * 50_000, b"9" * 5000, b'"\\ud800"', b"1e999"]))
+def test_json_is_read_or_it_is_none(body):
+    reading.json(httpx.Response(200, content=body))
