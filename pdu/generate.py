@@ -242,7 +242,7 @@ class _Reading:
     def unpack(self, places: list[str], letters: str) -> int:
         struct = Struct(f">{letters}")
         self.out.names[f"unpack_{letters}"] = struct.unpack_from
-        self.out(f"{', '.join(places)} = unpack_{letters}(frame, at)")
+        self.out(f"({', '.join(places)},) = unpack_{letters}(frame, at)")
         return struct.size
 
     def c_octets(self, target: str, name: str, construct: COctetString) -> None:

@@ -68,7 +68,7 @@ def encode(pdu: Pdu) -> bytes:
                 "sequence_number": pdu.sequence_number,
             }
         )
-    except (cs.ConstructError, UnicodeEncodeError) as broken:
+    except cs.ConstructError as broken:
         raise EncodeError(f"{pdu.command_id.name.lower()}: {explain(broken)}") from None
     return bytes(header + body)
 
@@ -102,8 +102,6 @@ def explain(broken: Exception) -> str:
 
 def reason_of(broken: Exception) -> str:
     """Say what is wrong with a field that construct could not read or write."""
-    if isinstance(broken, UnicodeEncodeError):
-        return "a C-octet string holds ISO-8859-1 only"
     if isinstance(broken, Violation):
         return str(broken).splitlines()[-1]
     if isinstance(broken, cs.TerminatedError):

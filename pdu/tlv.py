@@ -206,9 +206,7 @@ def read(tag: int, value: bytes) -> int | str | bytes:
 
     A C-octet string ends at its first NUL or, because not every client writes one, at its end.
     """
-    wire = WIRE.get(tag)
-    if wire is None:
-        return value
+    wire = WIRE.get(tag, _ANY)
     if wire.kind is Kind.C_OCTETS:
         text = value.partition(b"\0")[0]
         if len(text) >= wire.most:

@@ -42,7 +42,10 @@ class COctetString(ct.Adapter[bytes, bytes, str, str]):
             raise Violation(f"more than {self.size} octets with its NUL", path, self.status)
         if "\0" in obj:
             raise Violation("NUL inside", path, self.status)
-        return obj.encode("latin-1")
+        try:
+            return obj.encode("latin-1")
+        except UnicodeEncodeError:
+            raise Violation("more than ISO-8859-1 inside", path, self.status) from None
 
 
 class Time(COctetString):
