@@ -11,8 +11,8 @@ from .mistakes import dotted, written
 from .secrets import is_secret
 from .tables import Config
 
-#: Tables that are read once, at start-up.
-AFTER_RESTART = ("smpp", "http", "store", "log")
+#: Tables and keys that are read once, at start-up.
+AFTER_RESTART = ("smpp.listeners", "smpp.max_pending", "http", "store", "log")
 
 
 def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTART) -> list[str]:
