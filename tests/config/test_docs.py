@@ -51,7 +51,7 @@ def rows(title: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize("title", TABLES)
 def test_every_key_with_its_default_and_unit(title: str) -> None:
     fields = TABLES[title].model_fields
-    told = {row[0].strip("`"): row for row in rows(title)}
+    told = {row[0].strip("`"): row for row in rows(title) if not row[0].strip("`").isdigit()}
     assert list(told) == list(fields)
     for name, field in fields.items():
         _, default, unit, meaning = told[name]
