@@ -38,7 +38,7 @@ from pydantic import Field, SecretStr
 from pdu import MessageState
 
 from ..config import Seconds, Table
-from ..model import Command, Hlr, HlrResult, Kind, Message, Millis, Sms, StatusReport
+from ..model import Command, Hlr, HlrResult, Kind, Message, Millis, Progress, Sms, Stage, StatusReport
 from .base import (
     BadCallback,
     Callback,
@@ -368,7 +368,7 @@ class Sandbox(Provider[SandboxSettings]):
         return [by_status(response)] * len(messages)
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
-        questions = [_Question(m.id, m.destination, m.kind is Kind.HLR, m.progress.ref) for m in messages]
+        questions = [_Question(m.id, m.destination, m.kind is Kind.HLR, _handed_out(m.progress)) for m in messages]
         return httpx.Request("POST", self._ASK, content=_encode(questions), headers=self._JSON)
 
     def asked(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[StatusReport | NotFound | None]:
@@ -403,6 +403,11 @@ class Sandbox(Provider[SandboxSettings]):
 
     def secrets(self) -> Sequence[str]:
         return (self._key,)
+
+
+def _handed_out(progress: Progress) -> str:
+    """The reference, if an answer told it: of a message in doubt it is only what the answer would have said."""
+    return "" if progress.stage is Stage.DOUBT else progress.ref
 
 
 def _special(answer: _Answer) -> Outcome:

@@ -341,7 +341,7 @@ def test_a_message_in_doubt_is_found_or_certainly_not(message):
         desk = Desk(status_delay=1)
         unanswered, lost = message(1, destination="79991230007"), message(2, destination="79991230008")
         assert [type(o) for one in (unanswered, lost) for o in await desk.send(one)] == [InDoubt, InDoubt]
-        found = await desk.ask(asked_as(unanswered, Stage.DOUBT), asked_as(lost, Stage.DOUBT))
+        found = await desk.ask(*(asked_as(m, Stage.DOUBT, desk.provider.reference(m)) for m in (unanswered, lost)))
         assert found == [StatusReport(state=DELIVERED, ref="sb-1", id=1), NotFound()]
 
     play(journey)
