@@ -132,11 +132,12 @@ class _Walk:
             record: Any = construct.subcon
             prefix = f"{name}[{number}]."
             if isinstance(record, Choice):
-                yield self.field(record.flag, cs.Int8ub, prefix)
+                row = self.field(record.flag, cs.Int8ub, prefix)
                 flag = self.values[record.flag]
                 if flag not in record.records:
-                    self.stream.seek(-1, 1)
-                    raise _Stop(prefix + record.flag, f"{flag} is not defined", record.status)
+                    self.stream.seek(row.offset)
+                    raise _Stop(row.name, f"{flag} is not defined", record.status)
+                yield row
                 record = record.records[flag]
             yield from self.fields(record.subcon, prefix)
 
@@ -173,7 +174,7 @@ class _Walk:
 
 def _value(value: Any) -> str:
     if isinstance(value, bytes):
-        return f"{len(value)} octets"
+        return f"{len(value)} octet{'' if len(value) == 1 else 's'}"
     return repr(value)  # control characters come out escaped
 
 
@@ -242,7 +243,7 @@ _MEANINGS: dict[str, Callable[[Any], str]] = {
     "schedule_delivery_time": _time,
     "validity_period": _time,
     "network_error_code": _network_error,
-    "dest_flag": {1: "a number", 2: "a distribution list"}.__getitem__,
+    "dest_flag": lambda value: {1: "a number", 2: "a distribution list"}.get(value, ""),
 }
 
 
@@ -257,8 +258,10 @@ def _text(value: bytes, values: dict[str, Any]) -> str:
             said.append(f"part {segment.number} of {segment.total}" if segment else "after a header")
         text = decode_text(value, data_coding)
         said.append(repr(text))
-        if is_default(data_coding) and text != decode_text(value, data_coding, Alphabet.ISO):
-            said.append(f"or {decode_text(value, data_coding, Alphabet.ISO)!r} where 0 is ISO-8859-1")
+        if is_default(data_coding):
+            other = decode_text(value, data_coding, Alphabet.ISO)
+            if other != text and other.replace("\n", "").isprintable():
+                said.append(f"or {other!r} where that is ISO-8859-1")
     except (BadHeader, Undecodable) as wrong:
         said.append(f"no text: {wrong}")
     return ", ".join(said) if value else ""

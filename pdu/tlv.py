@@ -59,7 +59,7 @@ class Wire(NamedTuple):
 
     def __str__(self) -> str:
         size = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
-        return f"{self.kind.value} of {size} octets"
+        return f"{self.kind.value} of {size} octet{'' if size == '1' else 's'}"
 
 
 def _integer(size: int, most: int | None = None) -> Wire:

@@ -173,9 +173,7 @@ WIRE: list[tuple[str, Pdu]] = [
         SubmitSmResp(command_status=Status.ESME_RTHROTTLED, sequence_number=3),
     ),
     (
-        '00000025 80000004 00000045 00000003 00 001d 0009 "repeated"00 1501 0003 ffffff'.replace(
-            "0000002d", "00000025"
-        ),
+        '00000025 80000004 00000045 00000003 00 001d 0009 "repeated"00 1501 0003 ffffff',
         SubmitSmResp(
             command_status=Status.ESME_RSUBMITFAIL,
             sequence_number=3,
@@ -236,9 +234,7 @@ WIRE: list[tuple[str, Pdu]] = [
         ),
     ),
     (
-        '00000029 00000103 00000000 00000006 00 00 00 "src"00 01 01 "4477"00 00 01 08 0424 0004 04100411'.replace(
-            "0000002c", "00000028"
-        ),
+        '00000029 00000103 00000000 00000006 00 00 00 "src"00 01 01 "4477"00 00 01 08 0424 0004 04100411',
         DataSm(
             sequence_number=6,
             source_addr="src",
@@ -287,9 +283,7 @@ WIRE: list[tuple[str, Pdu]] = [
     ),
     ("00000010 80000008 00000011 00000008", CancelSmResp(command_status=Status.ESME_RCANCELFAIL, sequence_number=8)),
     (
-        '00000033 00000007 00000000 00000009 "855469"00 05 01 "S"00 00 "000001000000000R"00 01 00 03 "new"'.replace(
-            "00000034", "00000032"
-        ),
+        '00000033 00000007 00000000 00000009 "855469"00 05 01 "S"00 00 "000001000000000R"00 01 00 03 "new"',
         ReplaceSm(
             sequence_number=9,
             message_id="855469",
