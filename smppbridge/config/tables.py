@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..model import Kind
 from .mistakes import Unit
+from .secrets import is_secret
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -341,3 +342,11 @@ class Config(Table):
     accounts: dict[str, AccountConfig]
     providers: dict[str, ProviderConfig]
     routes: tuple[Route, ...]
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret that leaves in a request to a provider or a handler, and so might come back in an error."""
+        found = [account.handler.secret for account in self.accounts.values() if account.handler is not None]
+        for provider in self.providers.values():
+            found.append(provider.callback_token)
+            found += [value for key, value in provider.own.items() if is_secret(key) and isinstance(value, str)]
+        return tuple(dict.fromkeys(secret for secret in found if secret))

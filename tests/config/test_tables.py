@@ -53,3 +53,20 @@ def test_settings_do_not_change() -> None:
     config = Config.model_validate({"accounts": {}, "providers": {}, "routes": []})
     with pytest.raises(ValueError, match="frozen"):
         config.smpp.window = 5  # type: ignore[misc]
+
+
+def test_secrets_are_those_that_leave_in_requests() -> None:
+    config = Config.model_validate(
+        {
+            "accounts": {
+                "demo": {
+                    "allowed_networks": [],
+                    "password": "demo",
+                    "handler": {"url": "http://127.0.0.1/", "secret": "one"},
+                }
+            },
+            "providers": {"smsc": {"adapter": "smsc", "callback_token": "two", "psw": "three", "login": "me"}},
+            "routes": [],
+        }
+    )
+    assert config.secrets() == ("one", "two", "three")
