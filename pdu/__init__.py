@@ -27,6 +27,7 @@ from .constants import (
     Tag,
     Ton,
     VendorTag,
+    explain_status,
 )
 from .declaration import (
     PDUS,
@@ -137,6 +138,7 @@ __all__ = [
     "encode",
     "encode_as",
     "encode_text",
+    "explain_status",
     "format_absolute",
     "format_relative",
     "gsm0338",
