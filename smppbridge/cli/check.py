@@ -9,11 +9,11 @@ from rich.text import Text
 from ..config import MASK, Config, check
 from ..model import Kind
 from ..providers.registry import adapter_class
-from .console import EX_CONFIG, ConfigOption, complain, config_path, out
+from .console import EX_CONFIG, ConfigOption, complain, config_path, examples, out
 
-EXAMPLES = (
-    "smppbridge check-config -c /etc/smppbridge/smppbridge.toml  ·  with systemd credentials: "
-    "CREDENTIALS_DIRECTORY=/etc/smppbridge/credentials smppbridge check-config"
+EXAMPLES = examples(
+    "smppbridge check-config -c /etc/smppbridge/smppbridge.toml",
+    "CREDENTIALS_DIRECTORY=/etc/smppbridge/credentials smppbridge check-config",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -72,5 +71,6 @@ def settings(given: Path | None, *, sealed: bool = False) -> Config:
     return checked.config
 
 
-def bulleted(lines: Iterable[object]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
+def examples(*lines: str) -> str:
+    """What stands below a command's help."""
+    return "\n".join(("Examples:", *(f"  {line}" for line in lines)))

@@ -27,11 +27,12 @@ from ..smpp.server import Link
 from ..store.base import Arrived, Store
 from ..submission import Submission
 from . import texts
-from .console import ConfigOption, Trouble, out, settings
+from .console import ConfigOption, Trouble, examples, out, settings
 
-EXAMPLES = (
-    "smppbridge explain 'Hello'  ·  smppbridge explain -e '__VIBER__: Hello\\n~~~\\norder 7' --account demo  ·  "
-    "smppbridge explain __HLR__ --to 79991234567 --provider smsc"
+EXAMPLES = examples(
+    "smppbridge explain 'Hello'",
+    "smppbridge explain -e '__VIBER__: Hello\\n~~~\\norder 7' --account demo",
+    "smppbridge explain __HLR__ --to 79991234567 --provider smsc",
 )
 
 

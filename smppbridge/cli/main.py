@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..config import ConfigError
 from . import check, explain, messages, password, send
-from .console import EX_CONFIG, ConfigOption, Trouble, complain, config_path
+from .console import EX_CONFIG, ConfigOption, Trouble, complain, config_path, examples
 
 
 class Commands(TyperGroup):
@@ -33,7 +33,7 @@ app = typer.Typer(
     cls=Commands,
     name="smppbridge",
     help="An SMPP server for legacy clients that hands every message to an HTTP messaging provider.",
-    epilog="Start with: smppbridge check-config, then smppbridge serve, then smppbridge send --help",
+    epilog=examples("smppbridge check-config", "smppbridge serve", "smppbridge send 'Hello' --to 79991234567"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -56,7 +56,7 @@ def _common(
     pass
 
 
-@app.command(epilog="smppbridge serve --config /etc/smppbridge/smppbridge.toml")
+@app.command(epilog=examples("smppbridge serve", "smppbridge serve --config /etc/smppbridge/smppbridge.toml"))
 def serve(config: ConfigOption = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 

@@ -22,12 +22,12 @@ from pdu.dump import rows
 from ..config import StoreConfig, duration, peek
 from ..model import Entry, Kind, Message, Millis, Stage
 from ..store.base import Filter, Store, StoreFailed
-from .console import ConfigOption, Trouble, config_path, out
+from .console import ConfigOption, Trouble, config_path, examples, out
 
 app = typer.Typer(
     help="Look at messages and what became of them.",
     no_args_is_help=True,
-    epilog="smppbridge messages list --state undeliverable --since 2h  ·  smppbridge messages show 123456789",
+    epilog=examples("smppbridge messages list --state undeliverable --since 2h", "smppbridge messages show 123456789"),
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for jq and its like.")]
@@ -35,7 +35,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line
 
 @app.command(
     "list",
-    epilog="smppbridge messages list --account demo --since 1h  ·  smppbridge messages list --comment 'order 7' --json",
+    epilog=examples(
+        "smppbridge messages list --account demo --since 1h", "smppbridge messages list --comment 'order 7' --json"
+    ),
 )
 def show_list(
     account: Annotated[str, typer.Option("--account", "-a", help="Of this account.")] = "",
@@ -95,7 +97,9 @@ def show_list(
         out().print(Text(f"more: --before {found[-1].id}", style="dim"))
 
 
-@app.command("show", epilog="smppbridge messages show 123456789  ·  smppbridge messages show 123456789 --json | jq .")
+@app.command(
+    "show", epilog=examples("smppbridge messages show 123456789", "smppbridge messages show 123456789 --json | jq .")
+)
 def show_one(
     id: Annotated[int, typer.Argument(help="The id from SUBMIT_SM_RESP or from the list; that of a part will do.")],
     json: JsonOption = False,

@@ -9,9 +9,9 @@ import typer
 
 from ..smpp.admission import MAX_PASSWORD
 from ..smpp.admission import hash_password as hashed
-from .console import Trouble, complain
+from .console import Trouble, complain, examples
 
-EXAMPLES = "smppbridge hash-password  ·  openssl rand -hex 4 | smppbridge hash-password --stdin"
+EXAMPLES = examples("smppbridge hash-password", "openssl rand -hex 4 | tee /dev/tty | smppbridge hash-password --stdin")
 
 
 def hash_password(

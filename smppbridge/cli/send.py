@@ -23,11 +23,12 @@ from pdu import STATE, CommandStatus, EsmClass, MessageState, Tag, decode, split
 from ..config import MASK, AccountConfig, Config, Listener, SmppConfig, address, check, duration, peek
 from ..lifecycle import FINAL_STATES
 from . import texts
-from .console import ConfigOption, Trouble, complain, config_path, out
+from .console import ConfigOption, Trouble, complain, config_path, examples, out
 
-EXAMPLES = (
-    "smppbridge send 'Hello' --to 79991234567  ·  smppbridge send __HLR__ --to 79991234567 --wait 60s  ·  "
-    "smppbridge send -e '__VIBER__: Hello\\n~~~\\norder 7' --host smpp.example --system-id me"
+EXAMPLES = examples(
+    "smppbridge send 'Hello' --to 79991234567",
+    "smppbridge send __HLR__ --to 79991234567 --wait 60s",
+    "smppbridge send -e '__VIBER__: Hello\\n~~~\\norder 7' --to 79991234567 --host smpp.example --system-id me",
 )
 
 #: Seconds that one read waits; in between the deadline is looked at, and smpplib sends an ENQUIRE_LINK.
@@ -55,11 +56,13 @@ class Target(NamedTuple):
 
 
 def send(
-    text: Annotated[str, typer.Argument(help="The text, with a convention's prefix or without; - reads it.")],
+    text: Annotated[
+        str, typer.Argument(help="The text, with a convention's prefix or without; - reads standard input.")
+    ],
     to: Annotated[str, typer.Option("--to", help="destination_addr; with --count the first of consecutive numbers.")],
     sender: Annotated[str, typer.Option("--from", help="source_addr")] = "Example",
     host: Annotated[str, typer.Option(help="The gateway; by default the first listener of the configuration.")] = "",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="2775, if only --host is given.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, show_default=False, help="2775, if only --host is given.")] = 0,
     system_id: Annotated[str, typer.Option(help="By default the first account of the configuration.")] = "",
     password: Annotated[
         str, typer.Option(envvar="SMPPBRIDGE_PASSWORD", help="By default that of the configuration; asked for else.")
