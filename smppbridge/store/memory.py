@@ -390,17 +390,7 @@ class _Outbox:
         self.queued_at: dict[int, Millis] = {}
 
     def add(self, message: Message, notice: Notice, now: Millis) -> Receipt:
-        receipt = Receipt(
-            seq=self._seq + 1,
-            account=message.account,
-            channel=notice.channel,
-            message=message,
-            state=notice.state,
-            err=notice.err,
-            done_at=notice.done_at,
-            hlr=notice.hlr,
-            ids=notice.ids,
-        )
+        receipt = rules.receipt(self._seq + 1, message, notice)
         if notice.channel is Notify.HTTP:
             self._due[receipt.seq] = now
         self._add(receipt, now)

@@ -13,7 +13,7 @@ import msgspec
 
 from ..lifecycle import Change, Notice, Reported, Taken, step
 from ..model import Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
-from .base import Applied, Arrival, Duplicate
+from .base import Applied, Duplicate
 
 #: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
 PARKED_FOR: Millis = 86_400_000
@@ -189,6 +189,24 @@ def _brought_a_reference(was: Progress, now: Progress) -> bool:
     return bool(now.ref) and (now.ref != was.ref or now.provider != was.provider)
 
 
+# The outbox ----------------------------------------------------------------------------------------------------------
+
+
+def receipt(seq: int, message: Message, notice: Notice) -> Receipt:
+    """What a notice about a message becomes."""
+    return Receipt(
+        seq=seq,
+        account=message.account,
+        channel=notice.channel,
+        message=message,
+        state=notice.state,
+        err=notice.err,
+        done_at=notice.done_at,
+        hlr=notice.hlr,
+        ids=notice.ids,
+    )
+
+
 # Lines ---------------------------------------------------------------------------------------------------------------
 
 
@@ -210,8 +228,3 @@ def told(receipt: Receipt, now: Millis) -> Entry:
 
 def dropped(receipt: Receipt, reason: str, now: Millis) -> Entry:
     return Entry(message=receipt.message.id, at=now, event="dropped", detail=f"{receipt.state.name}: {reason}")
-
-
-def lines_of(rows: Iterable[Receipt | Arrival], now: Millis) -> list[Entry]:
-    """One line for each receipt that was told; a message from a subscriber has no time-line."""
-    return [told(row, now) for row in rows if isinstance(row, Receipt)]

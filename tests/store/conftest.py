@@ -13,6 +13,7 @@ from smppbridge.ids import IdGenerator
 from smppbridge.model import Kind, Message, Notify, Part, Progress, Sms, Stage
 from smppbridge.store.base import Store, Verdict
 from smppbridge.store.memory import MemoryStore
+from smppbridge.store.sqlite import SqliteStore
 
 NOW = 1_750_000_000_000
 
@@ -29,7 +30,9 @@ class Engine:
         return self.name
 
     def make(self) -> Store:
-        return self._memory
+        if self.name == "memory":
+            return self._memory
+        return SqliteStore(self.path / "new" / "smppbridge.db", clock=lambda: NOW)
 
     def walk(self, *roads: Callable[[Store], Awaitable[None]]) -> None:
         """Open, walk, close; each further road starts from what the one before left on disk."""
@@ -46,7 +49,7 @@ class Engine:
         asyncio.run(main())
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "sqlite"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     return Engine(request.param, tmp_path)
 

@@ -955,9 +955,10 @@ def test_the_highest_id_is_known_even_when_what_had_it_is_gone(engine: Any, noun
 
 
 def test_purging_forgets_what_is_final_and_told(engine: Any, nouns: Any) -> None:
-    old, open_, told_lately, young = (nouns.message(at=at) for at in (NOW, NOW + 1, NOW + 2, NOW + DAY))
+    old, open_, told_lately = (nouns.message(at=at) for at in (NOW, NOW + 1, NOW + 2))
     parts = [nouns.part(1), nouns.part(2)]
     joined = nouns.message(at=NOW + 3, part_ids=tuple(part.id for part in parts))
+    young = nouns.message(at=NOW + DAY)
 
     async def road(store: Store) -> None:
         await nouns.accept(store, old, open_, told_lately, young)

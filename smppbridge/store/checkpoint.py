@@ -1,0 +1,83 @@
+"""When the write-ahead log goes back into the database, so that it neither grows for ever nor holds anybody up.
+
+Measured at 34 MB/s of log (75,000 messages a second), commits of 100 rows: SQLite's own automatic checkpoint makes the
+commit that reaches 4 MiB wait 5 to 7 ms, which is one in 90 and so the p99; at 16 MiB it is one in 350, waiting 20 ms.
+A checkpoint from another thread costs commits nothing but the disk's time, yet under load it never catches up with the
+end of the log, and only a log that is copied whole begins anew. So both: another thread copies what there is, again
+while much has come meanwhile, and then the writer copies the little rest itself, waiting mostly for one fsync. With
+32 MiB between two of them that is one commit in a thousand, and it waits 5 to 10 ms.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import apsw
+
+#: Pages of 4 KiB in the log that call for a checkpoint: 32 MiB.
+EVERY = 8192
+#: What the writer may copy itself: a few milliseconds' worth.
+_LITTLE = 512
+_PASSES = 4
+
+
+class Checkpoints:
+    """`committed` is the writer's; the copying thread runs only while there is something to copy."""
+
+    def __init__(self, db: apsw.Connection, connect: Callable[[], apsw.Connection], every: int = EVERY) -> None:
+        self._db = db
+        self._connect = connect
+        self._every = every
+        self._pages = 0
+        self._at = every
+        self._thread: threading.Thread | None = None
+        self._failure: apsw.Error | None = None
+        db.set_wal_hook(self._grew)
+
+    def _grew(self, db: apsw.Connection, name: str, pages: int) -> int:
+        if pages < self._pages:
+            self._at = self._every
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    @property
+    def pages(self) -> int:
+        """In the log after the last commit."""
+        return self._pages
+
+    def committed(self) -> None:
+        """After each commit. Raises what the disk said, here or in the other thread."""
+        if self._pages < self._at:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._copy, name="checkpoint", daemon=True)
+            self._thread.start()
+        elif not self._thread.is_alive():
+            self._thread = None
+            if self._failure:
+                failure, self._failure = self._failure, None
+                raise failure
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # Complete: the next commit begins the log anew, and `_grew` sees it. Not complete, because somebody reads
+            # an old state: tried again when the log has grown by as much again.
+            self._at = self._pages + self._every
+
+    def close(self) -> None:
+        if self._thread:
+            self._thread.join()
+
+    def _copy(self) -> None:
+        try:
+            db = self._connect()
+            try:
+                for _ in range(_PASSES):
+                    _, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if self._pages - copied < _LITTLE:
+                        break
+            finally:
+                db.close()
+        except (apsw.FullError, apsw.BusyError):
+            pass  # The writer meets it too, if it lasts, and then refuses what it cannot keep.
+        except apsw.Error as error:
+            self._failure = error

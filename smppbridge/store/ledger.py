@@ -1,0 +1,519 @@
+"""What happens inside a transaction of the embedded store: the writer's side, without threads.
+
+Theory of operation. One `Ledger` owns the one connection that writes, so between two transactions nobody changes
+anything behind its back, and what it knows of messages under way (`_live`) is true without reading. Within a
+transaction the work of all callers is collected: new messages, messages that changed, lines, receipts, references.
+Each sees what those before it did. `flush` writes it in a handful of bulk statements, `commit` makes it durable and
+only then lets counts and memory follow; `rollback` forgets it.
+
+Every operation takes the calls of many at once and returns one result a call, because calls of one kind that wait
+together cost little more than one (`statements.Bulk` says why).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+import apsw
+
+from ..lifecycle import Change, Doubted, Handed, Notice, Reported
+from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
+from . import rows, rules
+from .base import Applied, Arrival, Duplicate, Held, Verdict
+from .recent import Recent
+from .statements import SQL, Bulk, ask
+
+_INSERT_MESSAGES = Bulk("insert_messages", len(rows.MESSAGE))
+_UPDATE_PROGRESS = Bulk("update_progress", len(rows.PROGRESS) + 1)
+_INSERT_LINES = Bulk("insert_lines", 5)
+_INSERT_OUTBOX = Bulk("insert_outbox", 13)
+_UPSERT_REFERENCES = Bulk("upsert_references", 3)
+_INSERT_PARKED = Bulk("insert_parked", 4)
+_INSERT_PARTS = Bulk("insert_parts", len(rows.PART) + 1)
+_SETS_HELD = Bulk("sets_held", 5)
+_SETS_JOINED = Bulk("sets_joined", 6)
+
+#: Messages under way that are kept in memory, twice that at most; each takes one to two KiB.
+_LIVE = 8192
+#: Rows that `purge` looks at for each one that it may take.
+_LOOK = 10
+#: Parked reports that are looked at for being too old each time one is parked.
+_STALE = 8
+
+Queue: TypeAlias = tuple[str, int, bool]
+"""Account, channel, and whether it is of messages from subscribers: what rows of the outbox are counted by."""
+
+
+class Counts:
+    """What `Stats` is made of, kept in memory because counting a million rows takes too long for a scrape."""
+
+    def __init__(self) -> None:
+        #: WAITING messages by priority: also where `claim` looks.
+        self.waiting: Counter[int] = Counter()
+        self.in_flight = 0
+        self.outbox: Counter[Queue] = Counter()
+        #: The highest id ever given.
+        self.highest = 0
+
+    # Asked from other threads than the one that counts: `list` takes a copy in one go.
+
+    def priorities(self) -> list[int]:
+        """Of WAITING messages."""
+        return [priority for priority, count in list(self.waiting.items()) if count > 0]
+
+    def all_waiting(self) -> int:
+        return sum(list(self.waiting.values()))
+
+    def receipts(self, account: str) -> int:
+        """That wait for a client of the account."""
+        return self.outbox[account, Notify.SMPP, False]
+
+    def accounts(self) -> dict[str, int]:
+        """Rows of the outbox by account."""
+        found: Counter[str] = Counter()
+        for (account, _, _), count in list(self.outbox.items()):
+            found[account] += count
+        return {account: count for account, count in found.items() if count}
+
+
+class Ledger:
+    """See the head of the module. It is the `rules.Records` of its transaction."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self.counts = Counts()
+        self._recent = Recent()
+        self._live: dict[int, Message] = {}
+        self._older: dict[int, Message] = {}
+        self._seq = 0
+        self._parked = 0
+        self._longest_window: Millis = 0
+        self._purged_to = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing has happened in this transaction yet."""
+        # New messages that are READY, and all other messages met so far as they stand now.
+        self._new: dict[int, Message] = {}
+        self._now: dict[int, Message] = {}
+        # What is still to be written.
+        self._rows: list[list[Any]] = []
+        self._changed: dict[int, Message] = {}
+        self._lines: list[Entry] = []
+        self._outbox: list[list[Any]] = []
+        self._references: dict[tuple[str, str], int] = {}
+        # References and parked reports that were read or made.
+        self._referred: dict[tuple[str, str], int] = {}
+        self._reports: dict[tuple[str, str], list[tuple[int, Millis, Reported]]] = {}
+        self._parked_now = False
+        # What the counts change by.
+        self._more = Counts()
+        self._more.highest = self.counts.highest
+
+    # Opening ---------------------------------------------------------------------------------------------------------
+
+    def load(self, now: Millis) -> None:
+        """What a start needs to know; and of everything READY becomes a WAITING one."""
+        db, counts = self._db, self.counts
+        self.begin()
+        ask(db, "ready_to_waiting")
+        self.commit()
+        counts.waiting.update(dict(ask(db, "count_waiting")))
+        [(counts.in_flight,)] = ask(db, "count_in_flight")
+        for account, channel, arrival, count in ask(db, "count_outbox"):
+            counts.outbox[account, channel, bool(arrival)] = count
+        [(counts.highest, self._seq)] = ask(db, "highest")
+        [(self._parked,)] = ask(db, "count_parked")
+        for (self._longest_window,) in ask(db, "fact", ("longest_window",)):
+            first = first_accepted(db, now - self._longest_window)
+            for row in db.execute(SQL["recent"], (first, now)):
+                message = rows.message(row)
+                self._recent.tick(message.accepted_at)
+                self._recent.add(rules.fingerprint(message), message.id, message.duplicate_window)
+        self._forget()
+
+    # The transaction -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self.flush()
+        parked = ask(self._db, "count_parked")[0][0] if self._parked_now else self._parked
+        self._db.execute("COMMIT")
+        self._parked = parked
+        live = self._live
+        live.update(self._new)
+        for id, message in self._now.items():
+            if message.progress.stage in (Stage.WAITING, Stage.FINAL):
+                live.pop(id, None)
+                self._older.pop(id, None)
+            else:
+                live[id] = message
+        if len(live) > _LIVE:
+            self._older, self._live = live, {}
+        counts, more = self.counts, self._more
+        counts.waiting.update(more.waiting)
+        counts.in_flight += more.in_flight
+        counts.outbox.update(more.outbox)
+        counts.highest = max(more.highest, max(self._new, default=0))
+        self._forget()
+
+    def rollback(self) -> None:
+        self._longest_window = 0
+        self._forget()
+
+    def flush(self) -> None:
+        """Write what was collected: before whatever reads it by a statement, and before the commit."""
+        db = self._db
+        if self._rows:
+            _INSERT_MESSAGES.run(db, self._rows)
+            self._rows = []
+        if self._changed:
+            _UPDATE_PROGRESS.run(db, [rows.of_progress(message) for message in self._changed.values()])
+            self._changed = {}
+        if self._lines:
+            nth: Counter[int] = Counter()
+            given = []
+            for entry in self._lines:
+                nth[entry.message] += 1
+                given.append((entry.message, nth[entry.message], entry.at, entry.event, entry.detail))
+            _INSERT_LINES.run(db, given)
+            self._lines = []
+        if self._outbox:
+            _INSERT_OUTBOX.run(db, self._outbox)
+            self._outbox = []
+        if self._references:
+            _UPSERT_REFERENCES.run(db, [(*key, id) for key, id in self._references.items()])
+            self._references = {}
+
+    # Arrivals --------------------------------------------------------------------------------------------------------
+
+    def accept(self, messages: Sequence[Message]) -> list[Verdict]:
+        recent, ready, new_rows = self._recent, self._new, self._rows
+        recent.tick(messages[-1].accepted_at)
+        verdicts: list[Verdict] = []
+        for message in messages:
+            window = message.duplicate_window
+            if window:
+                if window > self._longest_window:
+                    self._remember_window(window)
+                fingerprint = rules.fingerprint(message)
+                lately = recent.meet(fingerprint, message.id, window)
+                if lately:
+                    first = self._first_of(message, lately)
+                    if first is not None:
+                        verdicts.append(first)
+                        continue
+                    recent.add(fingerprint, message.id, window)
+            if message.progress.stage is Stage.READY:
+                ready[message.id] = message
+            else:
+                self._now[message.id] = message
+                self._more.waiting[message.priority] += 1
+                self._more.highest = max(self._more.highest, message.id)
+            new_rows.append(rows.of_message(message))
+            verdicts.append(None)
+        return verdicts
+
+    def _first_of(self, message: Message, lately: Sequence[int]) -> Duplicate | None:
+        self._read(lately)
+        for id in lately:
+            first = self.message(id)
+            if first is not None and rules.repeats(first, message):
+                return rules.duplicate_of(first)
+        return None
+
+    def _remember_window(self, window: Millis) -> None:
+        """So that the next start knows how far back it has to look."""
+        self._longest_window = window
+        ask(self._db, "keep_fact", ("longest_window", window))
+
+    def hold(self, parts: Sequence[Part]) -> list[Held]:
+        keys = list({rules.set_key(part): part.accepted_at - rules.RESENT_FOR for part in parts}.items())
+        sets: dict[rules.SetKey, dict[int, dict[int, Part]]] = {}
+        known: dict[rules.SetKey, list[Part]] = {}
+        for row in _SETS_HELD.run(self._db, [key for key, _ in keys]):
+            part = rows.part(row)
+            sets.setdefault(rules.set_key(part), {}).setdefault(row[-1], {})[part.number] = part
+            known.setdefault(rules.set_key(part), []).append(part)
+        for row in _SETS_JOINED.run(self._db, [(*key, since) for key, since in keys]):
+            part = rows.part(row)
+            known.setdefault(rules.set_key(part), []).append(part)
+
+        held, new = [], []
+        for part in parts:
+            key = rules.set_key(part)
+            first = rules.resent(part, known.get(key, ()))
+            if first is not None:
+                held.append(Held(first.id))
+                continue
+            number = rules.round_for(part, sets.setdefault(key, {}))
+            round = sets[key].setdefault(number, {})
+            round[part.number] = part
+            known.setdefault(key, []).append(part)
+            new.append(rows.of_part(part, number))
+            self._more.highest = max(self._more.highest, part.id)
+            complete = len(round) == part.total
+            held.append(Held(part.id, [round[number] for number in sorted(round)] if complete else ()))
+        _INSERT_PARTS.run(self._db, new)
+        return held
+
+    def join(self, calls: Sequence[tuple[Message, Sequence[Part]]]) -> list[Verdict]:
+        return [self._join(message, parts) for message, parts in calls]
+
+    def _join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+        ids = _carray(part.id for part in parts)
+        for (into,) in ask(self._db, "joined_into", (ids,)):
+            self._read([into])
+            if first := self.message(into):
+                return rules.duplicate_of(first)
+        [verdict] = self.accept([message])
+        if verdict is not None:
+            self.drop_parts([parts])
+        else:
+            self.line(rules.joined(message, parts))
+            ask(self._db, "join_parts", (message.id, ids))
+        return verdict
+
+    def drop_parts(self, calls: Sequence[Sequence[Part]]) -> list[None]:
+        self._keep_highest()
+        ask(self._db, "delete_parts", (_carray(part.id for parts in calls for part in parts),))
+        return [None] * len(calls)
+
+    # Work ------------------------------------------------------------------------------------------------------------
+
+    def claim(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Message]]:
+        return [self._claim(now, limit) for now, limit in calls]
+
+    def _claim(self, now: Millis, limit: int) -> list[Message]:
+        self.flush()
+        claimed: list[Message] = []
+        for priority in sorted({*self.counts.priorities(), *self._more.priorities()}, reverse=True):
+            found = ask(self._db, "claim", (priority, now, limit - len(claimed)))
+            claimed += [rules.take(self, self._met(row), now) for row in found]
+        return claimed
+
+    def claim_doubtful(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Message]]:
+        return [self._claim_doubtful(now, limit) for now, limit in calls]
+
+    def _claim_doubtful(self, now: Millis, limit: int) -> list[Message]:
+        self.flush()
+        due = [self._met(row) for row in ask(self._db, "claim_doubtful", (now, limit))]
+        return [rules.put_off(self, message, now) for message in due]
+
+    def apply(self, calls: Sequence[tuple[Sequence[Change], Millis]]) -> list[list[Applied]]:
+        self._prepare([change for changes, _ in calls for change in changes])
+        return [[rules.apply(self, change, now) for change in changes] for changes, now in calls]
+
+    def _prepare(self, changes: Sequence[Change]) -> None:
+        """Read in few statements what the changes will ask for."""
+        wanted: list[int] = []
+        asked: list[tuple[str, str]] = []
+        brought: list[tuple[str, str]] = []
+        for change in changes:
+            if change.id:
+                wanted.append(change.id)
+            elif isinstance(change, Reported) and change.report.ref:
+                asked.append((change.provider, change.report.ref))
+                if id := rules.own_id(change.report.ref):
+                    wanted.append(id)
+            if self._parked and isinstance(change, Handed | Doubted) and change.ref:
+                brought.append((change.provider, change.ref))
+        self._read(wanted)
+        unknown = [key for key in asked if key not in self._referred and not self._is_own(*key)]
+        for provider, refs in _by_provider(unknown).items():
+            for ref, id in ask(self._db, "referred", (provider, apsw.carray(refs))):
+                self._referred[provider, ref] = id
+        self._read(self._referred[key] for key in unknown if key in self._referred)
+        for provider, refs in _by_provider(brought).items():
+            self._read_parked(provider, refs)
+
+    def _is_own(self, provider: str, ref: str) -> bool:
+        message = self.message(rules.own_id(ref))
+        return message is not None and (message.progress.provider, message.progress.ref) == (provider, ref)
+
+    def _read(self, ids: Iterable[int]) -> None:
+        """Messages that are not known yet."""
+        unknown = {id for id in ids if self.message(id) is None}
+        if unknown:
+            for row in ask(self._db, "messages", (_carray(unknown),)):
+                self._met(row)
+
+    def _met(self, row: Sequence[Any]) -> Message:
+        """The message of a row, as it is known here if it is."""
+        return self.message(row[0]) or self._now.setdefault(row[0], rows.message(row))
+
+    def _read_parked(self, provider: str, refs: Sequence[str]) -> None:
+        for ref in refs:
+            self._reports.pop((provider, ref), None)
+        for n, ref, at, text in ask(self._db, "parked", (provider, apsw.carray(tuple(refs)))):
+            self._reports.setdefault((provider, ref), []).append((n, at, rows.parked(text)))
+
+    # What `rules.apply` asks for (rules.Records)
+
+    def message(self, id: int) -> Message | None:
+        return self._now.get(id) or self._new.get(id) or self._live.get(id) or self._older.get(id)
+
+    def referred(self, provider: str, ref: str) -> int:
+        return self._referred.get((provider, ref), 0)
+
+    def keep(self, was: Message, now: Message) -> None:
+        self._now[now.id] = self._changed[now.id] = now
+        before, after = was.progress.stage, now.progress.stage
+        if before is not after:
+            more = self._more
+            more.waiting[now.priority] += (after is Stage.WAITING) - (before is Stage.WAITING)
+            more.in_flight += (after in rules.IN_FLIGHT) - (before in rules.IN_FLIGHT)
+
+    def line(self, entry: Entry) -> None:
+        self._lines.append(entry)
+
+    def queue(self, message: Message, notice: Notice, now: Millis) -> Receipt:
+        self._seq += 1
+        receipt = rules.receipt(self._seq, message, notice)
+        self._outbox.append(rows.of_receipt(receipt, now, now))
+        self._more.outbox[message.account, notice.channel, False] += 1
+        return receipt
+
+    def refer(self, provider: str, ref: str, id: int) -> None:
+        self._references[provider, ref] = self._referred[provider, ref] = id
+
+    def park(self, change: Reported, now: Millis) -> None:
+        self._parked_now = True
+        _INSERT_PARKED.run(self._db, [rows.of_parked(change, now)])
+        # Whatever is parked sees others off, so that references that never come do not heap up.
+        ask(self._db, "expire_parked", (_STALE, now - rules.PARKED_FOR))
+
+    def unpark(self, provider: str, ref: str, now: Millis) -> Sequence[Reported]:
+        if self._parked_now:
+            self._read_parked(provider, [ref])  # perhaps it was parked after the preparation
+        found = self._reports.pop((provider, ref), ())
+        if found:
+            self._parked_now = True
+            ask(self._db, "delete_parked", (_carray(n for n, _, _ in found),))
+        return [change for _, at, change in found if at > now - rules.PARKED_FOR]
+
+    # Outbox ----------------------------------------------------------------------------------------------------------
+
+    def delivered(self, calls: Sequence[tuple[Sequence[Receipt | Arrival], Millis]]) -> list[None]:
+        gone = self._remove(row.seq for given, _ in calls for row in given)
+        for given, now in calls:
+            for row in given:
+                if row.seq in gone and isinstance(row, Receipt):
+                    gone.remove(row.seq)
+                    self.line(rules.told(row, now))
+        return [None] * len(calls)
+
+    def drop_receipts(self, calls: Sequence[tuple[Sequence[Receipt], str, Millis]]) -> list[None]:
+        gone = self._remove(receipt.seq for given, _, _ in calls for receipt in given)
+        for given, reason, now in calls:
+            for receipt in given:
+                if receipt.seq in gone:
+                    gone.remove(receipt.seq)
+                    self.line(rules.dropped(receipt, reason, now))
+        return [None] * len(calls)
+
+    def _remove(self, seqs: Iterable[int]) -> set[int]:
+        """Take rows out of the outbox; which of them were there."""
+        gone = ask(self._db, "delete_outbox", (_carray(seqs),))
+        for _, account, channel, message in gone:
+            self._more.outbox[account, channel, message is None] -= 1
+        return {seq for seq, _, _, _ in gone}
+
+    def receipts_by_http(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Receipt]]:
+        return [self._receipts_by_http(now, limit) for now, limit in calls]
+
+    def _receipts_by_http(self, now: Millis, limit: int) -> list[Receipt]:
+        self.flush()
+        taken = [rows.receipt(row) for row in ask(self._db, "receipts_by_http", (now, limit))]
+        ask(self._db, "put_off", (now + rules.PUT_OFF, _carray(receipt.seq for receipt in taken)))
+        return taken
+
+    def put_off(self, calls: Sequence[tuple[Sequence[Receipt], Millis]]) -> list[None]:
+        for receipts, until in calls:
+            ask(self._db, "put_off_and_count", (until, _carray(receipt.seq for receipt in receipts)))
+        return [None] * len(calls)
+
+    def incoming(self, calls: Sequence[tuple[str, Incoming, Millis]]) -> list[bool]:
+        return [self._incoming(account, message, now) for account, message, now in calls]
+
+    def _incoming(self, account: str, message: Incoming, now: Millis) -> bool:
+        if not ask(self._db, "keep_incoming", (message.provider, message.ref, now)):
+            return False
+        self._seq += 1
+        arrival = Arrival(seq=self._seq, account=account, incoming=message)
+        self._outbox.append(rows.of_arrival(arrival, now))
+        self._more.outbox[account, Notify.SMPP, True] += 1
+        return True
+
+    def note(self, calls: Sequence[Sequence[Entry]]) -> list[None]:
+        self._read(entry.message for entries in calls for entry in entries)
+        self._lines += [entry for entries in calls for entry in entries if self.message(entry.message)]
+        return [None] * len(calls)
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
+
+    def purge(self, calls: Sequence[tuple[Millis, int]]) -> list[int]:
+        return [self._purge(before, limit) for before, limit in calls]
+
+    def _purge(self, before: Millis, limit: int) -> int:
+        self.flush()
+        db = self._db
+        waiting = ask(db, "oldest_outbox", (limit,))
+        self._remove(seq for seq, _ in takewhile(lambda row: row[1] < before, waiting))
+        ask(db, "forget_incoming", (before, limit))
+
+        looked_at = ask(db, "oldest_messages", (self._purged_to, limit * _LOOK))
+        old = list(takewhile(lambda row: row[1] < before, looked_at))
+        final = [id for id, _, stage in old if stage == Stage.FINAL]
+        told_about = {id for (id,) in ask(db, "spoken_of", (_carray(final),))}
+        going = [id for id in final if id not in told_about][:limit]
+        if len(going) == limit:
+            self._purged_to = going[-1]
+        elif len(old) == limit * _LOOK:
+            self._purged_to = old[-1][0]
+        else:
+            self._purged_to = 0  # all that is old was looked at: the next purge begins with the oldest again
+        if going:
+            self._keep_highest()
+            for name in ("forget_lines", "forget_references", "forget_parts", "forget_messages"):
+                ask(db, name, (_carray(going),))
+            for id in going:
+                self._now.pop(id, None)
+        return len(going)
+
+    def _keep_highest(self) -> None:
+        """The highest id may be about to go, and ids are never given twice."""
+        highest = max(self._more.highest, max(self._new, default=0))
+        ask(self._db, "keep_fact", ("last_id", highest))
+
+
+def first_accepted(db: apsw.Connection, at: Millis) -> int:
+    """The lowest id of a message accepted at `at` or later, or a little before: ids grow with time."""
+    [(lowest, highest)] = ask(db, "bounds")
+    at -= 60_000
+    while lowest < highest:
+        middle = (lowest + highest) // 2
+        [(id, accepted_at)] = ask(db, "accepted_at", (middle,))
+        if accepted_at >= at:
+            highest = middle
+        else:
+            lowest = id + 1
+    return int(lowest)
+
+
+def _by_provider(keys: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for provider, ref in dict.fromkeys(keys):
+        found[provider] = (*found.get(provider, ()), ref)
+    return found
+
+
+def _carray(ids: Iterable[int]) -> Any:
+    # An empty array has no address to bind; no id, seq or n is 0.
+    return apsw.carray(array("q", ids) or array("q", (0,)))

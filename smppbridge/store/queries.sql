@@ -1,0 +1,283 @@
+-- Every statement of the embedded store: a name, and a sentence that says what it is for. `statements.py` says what
+-- stands in braces. Stages are written as numbers, because SQLite uses a partial index only where it can read the
+-- condition: 0 WAITING, 1 READY, 2 SENDING, 3 SENT, 4 DOUBT, 5 FINAL. Channels: 1 SMPP, 2 HTTP.
+
+-- Arrivals ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_messages
+-- The hot path: one row for each accepted message.
+INSERT INTO message ({message_columns}) VALUES {rows};
+
+-- name: sets_held
+-- The held parts of some sets, in whichever round.
+SELECT {part}, p.round
+FROM (VALUES {rows}) AS k CROSS JOIN part AS p
+WHERE p.message IS NULL AND p.account = k.column1 AND p.source = k.column2 AND p.destination = k.column3
+  AND p.reference = k.column4 AND p.total = k.column5;
+
+-- name: sets_joined
+-- The parts of some sets that were joined lately.
+SELECT {part}
+FROM (VALUES {rows}) AS k CROSS JOIN part AS p
+WHERE p.message IS NOT NULL AND p.account = k.column1 AND p.source = k.column2 AND p.destination = k.column3
+  AND p.reference = k.column4 AND p.total = k.column5 AND p.accepted_at > k.column6;
+
+-- name: insert_parts
+-- Parts to be held.
+INSERT INTO part ({part_columns}, round) VALUES {rows};
+
+-- name: joined_into
+-- Whether one of these parts has a message already, and which.
+SELECT message FROM part WHERE id IN carray(?) AND message IS NOT NULL LIMIT 1;
+
+-- name: join_parts
+-- These parts make a message and are held no longer.
+UPDATE part SET message = ? WHERE id IN carray(?);
+
+-- name: delete_parts
+-- Forget parts that belong to no message.
+DELETE FROM part WHERE id IN carray(?) AND message IS NULL;
+
+-- name: sets_to_settle
+-- Held sets with a part that expires, or with none missing.
+SELECT account, source, destination, reference, total, round
+FROM part WHERE message IS NULL
+GROUP BY account, source, destination, reference, total, round
+HAVING min(expires) < ? OR count(*) = total
+LIMIT ?;
+
+-- name: held_set
+-- One of them, in order.
+SELECT {part} FROM part AS p
+WHERE p.message IS NULL AND p.account = ? AND p.source = ? AND p.destination = ? AND p.reference = ? AND p.total = ?
+  AND p.round = ?
+ORDER BY p.number;
+
+-- Work ----------------------------------------------------------------------------------------------------------------
+
+-- name: messages
+-- Messages by id.
+SELECT {message} FROM message AS m WHERE m.id IN carray(?);
+
+-- name: update_progress
+-- How far messages have come.
+UPDATE message SET {progress} FROM (VALUES {rows}) AS v WHERE message.id = v.column1;
+
+-- name: insert_lines
+-- Lines of time-lines: message, its how manyth in this transaction, when, event, detail.
+INSERT INTO line (message, n, at, event, detail)
+SELECT v.column1, v.column2 + ifnull((SELECT max(n) FROM line WHERE message = v.column1), 0),
+       v.column3, v.column4, v.column5
+FROM (VALUES {rows}) AS v;
+
+-- name: upsert_references
+-- The provider calls the message so; a reference that it gives again belongs to the later message.
+INSERT OR REPLACE INTO reference (provider, ref, message) VALUES {rows};
+
+-- name: referred
+-- Which messages a provider means.
+SELECT ref, message FROM reference WHERE provider = ? AND ref IN carray(?);
+
+-- name: insert_parked
+-- Reports that nobody knows the reference of yet.
+INSERT INTO parked (provider, ref, at, change) VALUES {rows};
+
+-- name: parked
+-- What waits for these references, oldest first.
+SELECT n, ref, at, change FROM parked WHERE provider = ? AND ref IN carray(?) ORDER BY n;
+
+-- name: delete_parked
+-- They were applied.
+DELETE FROM parked WHERE n IN carray(?);
+
+-- name: expire_parked
+-- Some of those whose reference never came; they stand in the order in which they came.
+DELETE FROM parked WHERE n IN (SELECT n FROM (SELECT n, at FROM parked ORDER BY n LIMIT ?) WHERE at <= ?);
+
+-- name: claim
+-- WAITING messages of one priority that are due, the longest due first.
+SELECT {message} FROM message AS m
+WHERE m.stage = 0 AND m.priority = ? AND m.due <= ?
+ORDER BY m.due, m.id LIMIT ?;
+
+-- name: claim_doubtful
+-- SENT and DOUBT messages that are to be asked for, the longest due first.
+SELECT {message} FROM message AS m
+WHERE m.stage IN (3, 4) AND m.due <= ?
+ORDER BY m.due, m.id LIMIT ?;
+
+-- name: in_doubt
+-- What a crash left between the request and its outcome.
+SELECT {message} FROM message AS m WHERE m.stage = 2 ORDER BY m.id LIMIT ?;
+
+-- name: ready_to_waiting
+-- After a restart nobody has them in memory.
+UPDATE message SET stage = 0 WHERE stage = 1;
+
+-- name: next_due_waiting
+-- When the first WAITING message of a priority is due.
+SELECT min(due) FROM message WHERE stage = 0 AND priority = ?;
+
+-- name: next_due_with_provider
+-- When the first message is to be asked for.
+SELECT min(due) FROM message WHERE stage IN (3, 4);
+
+-- Outbox --------------------------------------------------------------------------------------------------------------
+
+-- name: insert_outbox
+-- Receipts and messages from subscribers on their way to clients.
+INSERT INTO outbox (seq, account, channel, message, state, err, done_at, hlr, ids, attempts, due, queued_at, incoming)
+VALUES {rows};
+
+-- name: receipts
+-- What a client has not answered yet, in order.
+SELECT {outbox}, {message} FROM outbox AS o JOIN message AS m ON m.id = o.message
+WHERE o.channel = 1 AND o.account = ? AND o.seq > ?
+ORDER BY o.seq LIMIT ?;
+
+-- name: queue_head
+-- Since when the first receipts of an account wait.
+SELECT seq, queued_at FROM outbox
+WHERE channel = 1 AND account = ? AND message IS NOT NULL
+ORDER BY seq LIMIT ?;
+
+-- name: receipts_by_http
+-- What is to be told to handlers now.
+SELECT {outbox}, {message} FROM outbox AS o JOIN message AS m ON m.id = o.message
+WHERE o.channel = 2 AND o.due <= ?
+ORDER BY o.due, o.seq LIMIT ?;
+
+-- name: put_off
+-- Not to be taken before.
+UPDATE outbox SET due = ? WHERE seq IN carray(?);
+
+-- name: put_off_and_count
+-- Tried in vain, not to be taken before.
+UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE seq IN carray(?);
+
+-- name: delete_outbox
+-- Rows that are answered or given up.
+DELETE FROM outbox WHERE seq IN carray(?) RETURNING seq, account, channel, message;
+
+-- name: arrivals
+-- Messages from subscribers that wait for a client, in order.
+SELECT seq, account, incoming FROM outbox
+WHERE channel = 1 AND account = ? AND seq > ? AND message IS NULL
+ORDER BY seq LIMIT ?;
+
+-- name: keep_incoming
+-- Remember a message from a subscriber; returns nothing if it was known.
+INSERT INTO incoming (provider, ref, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING provider;
+
+-- Looking -------------------------------------------------------------------------------------------------------------
+
+-- name: find
+-- A message by its id or by that of a part of it.
+SELECT {message} FROM message AS m
+WHERE m.id = ?1 OR m.id = (SELECT message FROM part WHERE id = ?1);
+
+-- name: lines
+-- A time-line, without its first line.
+SELECT at, event, detail FROM line WHERE message = ? ORDER BY n;
+
+-- name: list
+-- What the operator asked for, newest first.
+SELECT {message} FROM message AS m
+WHERE m.id >= :lowest AND m.id < :below
+  AND (:account = '' OR m.account = :account)
+  AND (:kind = '' OR m.kind = :kind)
+  AND (:stage IS NULL OR m.stage = :stage)
+  AND (:state IS NULL OR m.state = :state)
+  AND (:number = '' OR m.source = :number OR m.destination = :number)
+  AND (:comment = '' OR instr(m.comment, :comment))
+  AND m.accepted_at >= :since AND m.accepted_at < :until
+ORDER BY m.id DESC LIMIT :limit;
+
+-- name: bounds
+-- The lowest and the highest id.
+SELECT ifnull(min(id), 0), ifnull(max(id), 0) FROM message;
+
+-- name: accepted_at
+-- When the first message from an id on was accepted: ids grow with time, so this finds a time by halving.
+SELECT id, accepted_at FROM message WHERE id >= ? ORDER BY id LIMIT 1;
+
+-- name: oldest_waiting
+-- Since when the oldest WAITING message is here.
+SELECT accepted_at FROM message WHERE stage = 0 ORDER BY id LIMIT 1;
+
+-- name: oldest_receipt
+-- Since when the oldest row of the outbox waits.
+SELECT queued_at FROM outbox ORDER BY seq LIMIT 1;
+
+-- Opening -------------------------------------------------------------------------------------------------------------
+
+-- name: count_in_flight
+-- Messages that a provider has, or may have.
+SELECT (SELECT count(*) FROM message WHERE stage = 2) + (SELECT count(*) FROM message WHERE stage IN (3, 4));
+
+-- name: count_waiting
+-- WAITING messages by priority.
+SELECT priority, count(*) FROM message WHERE stage = 0 GROUP BY priority;
+
+-- name: count_outbox
+-- Rows of the outbox by account, channel, and whether they carry a message from a subscriber.
+SELECT account, channel, message IS NULL, count(*) FROM outbox GROUP BY 1, 2, 3;
+
+-- name: count_parked
+-- Reports whose reference never came, so far.
+SELECT count(*) FROM parked;
+
+-- name: highest
+-- The highest id ever given, also to what is forgotten, and the highest seq of the outbox.
+SELECT max(
+         ifnull((SELECT max(id) FROM message), 0), ifnull((SELECT max(id) FROM part), 0),
+         ifnull((SELECT value FROM fact WHERE name = 'last_id'), 0)),
+       ifnull((SELECT max(seq) FROM outbox), 0);
+
+-- name: recent
+-- Messages that others are compared with, oldest first.
+SELECT {message} FROM message AS m
+WHERE m.id >= ? AND m.duplicate_window > 0 AND m.accepted_at + m.duplicate_window > ?
+ORDER BY m.id;
+
+-- name: fact
+-- A number that outlives its rows.
+SELECT value FROM fact WHERE name = ?;
+
+-- name: keep_fact
+-- The same, written. It only grows.
+INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value);
+
+-- Keeping -------------------------------------------------------------------------------------------------------------
+
+-- name: oldest_messages
+-- The next messages that may be old enough to be forgotten.
+SELECT id, accepted_at, stage FROM message WHERE id > ? ORDER BY id LIMIT ?;
+
+-- name: oldest_outbox
+-- The rows of the outbox that have waited longest.
+SELECT seq, queued_at FROM outbox ORDER BY seq LIMIT ?;
+
+-- name: spoken_of
+-- Which of these messages have a receipt waiting.
+SELECT message FROM outbox WHERE message IN carray(?);
+
+-- name: forget_lines
+-- With a message go its time-line …
+DELETE FROM line WHERE message IN carray(?);
+
+-- name: forget_references
+-- … what providers called it …
+DELETE FROM reference WHERE (provider, ref) IN (SELECT provider, ref FROM reference WHERE message IN carray(?));
+
+-- name: forget_parts
+-- … its parts …
+DELETE FROM part WHERE message IN carray(?);
+
+-- name: forget_messages
+-- … and itself.
+DELETE FROM message WHERE id IN carray(?);
+
+-- name: forget_incoming
+-- Some of the oldest.
+DELETE FROM incoming WHERE (provider, ref) IN (SELECT provider, ref FROM incoming WHERE at < ? ORDER BY at LIMIT ?);

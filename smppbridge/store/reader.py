@@ -1,0 +1,90 @@
+"""The reading side of the embedded store: a connection of its own, so that looking never delays a commit.
+
+What it sees is what was committed when the question began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from pdu import MessageState
+
+from ..model import Entry, Message, Millis, Part, Receipt
+from . import rows, rules
+from .base import Arrival, Filter
+from .ledger import first_accepted
+from .statements import ask
+
+_END_OF_TIME = 2**63 - 1
+_STATES = {state.name: int(state) for state in MessageState}
+
+
+class Reader:
+    """Each question is one method; they are asked one after the other, by one thread."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def close(self) -> None:
+        self._db.close()
+
+    def find(self, id: int) -> Message | None:
+        found = ask(self._db, "find", (id,))
+        return rows.message(found[0]) if found else None
+
+    def timeline(self, id: int) -> Sequence[Entry]:
+        message = self.find(id)
+        if message is None or message.id != id:
+            return []
+        stored = ask(self._db, "lines", (id,))
+        return [rules.accepted(message), *(Entry(message=id, at=at, event=e, detail=d) for at, e, d in stored)]
+
+    def list(self, wanted: Filter) -> Sequence[Message]:
+        # Times become ids, so that looking for yesterday does not read everything since.
+        lowest = first_accepted(self._db, wanted.since) if wanted.since else 0
+        values = {
+            "lowest": lowest,
+            "below": wanted.before or _END_OF_TIME,
+            "account": wanted.account,
+            "kind": wanted.kind or "",
+            "stage": wanted.stage,
+            "state": _STATES.get(wanted.state, -1) if wanted.state else None,
+            "number": wanted.number,
+            "comment": wanted.comment,
+            "since": wanted.since,
+            "until": wanted.until or _END_OF_TIME,
+            "limit": wanted.limit,
+        }
+        return [rows.message(row) for row in ask(self._db, "list", values)]
+
+    def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+        return [rows.receipt(row) for row in ask(self._db, "receipts", (account, after, limit))]
+
+    def old_receipts(self, account: str, before: Millis, beyond: int, limit: int) -> Sequence[Receipt]:
+        """Of the first `limit` those queued before `before`, and the first `beyond` in any case."""
+        head = ask(self._db, "queue_head", (account, limit))
+        old = [seq for n, (seq, queued_at) in enumerate(head) if n < beyond or queued_at < before]
+        found = self.receipts(account, 0, len(old)) if old else ()
+        return [receipt for receipt in found if receipt.seq in old]
+
+    def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
+        return [rows.arrival(row) for row in ask(self._db, "arrivals", (account, after, limit))]
+
+    def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
+        keys = ask(self._db, "sets_to_settle", (before, limit))
+        return [[rows.part(row) for row in ask(self._db, "held_set", key)] for key in keys]
+
+    def in_doubt(self, limit: int) -> Sequence[Message]:
+        return [rows.message(row) for row in ask(self._db, "in_doubt", (limit,))]
+
+    def next_due(self, priorities: Iterable[int]) -> Millis:
+        times = [ask(self._db, "next_due_waiting", (priority,)) for priority in priorities]
+        times.append(ask(self._db, "next_due_with_provider"))
+        return min((due for [(due,)] in times if due is not None), default=0)
+
+    def oldest(self) -> tuple[Millis, Millis]:
+        """Since when the oldest WAITING message and the oldest row of the outbox are here; 0 for none."""
+        waiting, receipts = ask(self._db, "oldest_waiting"), ask(self._db, "oldest_receipt")
+        return (waiting[0][0] if waiting else 0, receipts[0][0] if receipts else 0)

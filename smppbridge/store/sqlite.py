@@ -1,0 +1,422 @@
+"""The embedded engine: one SQLite file, one thread that writes, two that read.
+
+Theory of operation. Whatever changes something is put into a queue; the writer takes all that waits there, does it in
+one transaction, and tells the loop in one call. What arrives meanwhile rides in the next one, so the more there is to
+do, the cheaper each piece gets (group commit). Reading has connections of its own: one for the gateway's own
+questions, one for the operator's, which may take long.
+
+What can go wrong: a full disk refuses what it has no room for, and the next batch tries again. Any other failure of
+the disk ends the store: SQLite itself cannot know what an fsync that failed has left behind, so everything is refused
+until the file is opened anew. A mistake in one piece of work (a bug) fails that piece alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import groupby, repeat
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import apsw
+
+from ..ids import wall_clock
+from ..lifecycle import Change
+from ..model import Entry, Incoming, Message, Millis, Part, Receipt
+from . import database
+from .base import Applied, Arrival, Arrived, Filter, Held, Stats, StoreFailed, Verdict
+from .checkpoint import Checkpoints
+from .ledger import Ledger
+from .reader import Reader
+
+#: Pieces of work in one transaction at most, so that one commit never takes tens of milliseconds.
+_BATCH = 2048
+#: Messages that `purge` forgets in one transaction, for the same reason.
+_PURGE_STEP = 100
+#: KiB of pages that connections keep: the writer, each reader, the checkpoint.
+_WRITER_CACHE, _READER_CACHE, _CHECKPOINT_CACHE = 16_384, 4_096, 256
+
+_CLOSED = "the store is closed"
+
+C = TypeVar("C")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+Work: TypeAlias = Callable[[Ledger, Sequence[Any]], Sequence[Any]]
+"""An operation of the ledger: the calls of many, one result a call."""
+
+
+class _Job:
+    """A piece of work that somebody awaits."""
+
+    __slots__ = ("call", "future", "work")
+
+    def __init__(self, work: Work, call: Any, future: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.call = call
+        self.future = future
+
+
+#: What stands in the queue: a job, or a message with whom to tell of it, which is the hot path and makes no object.
+_Item: TypeAlias = _Job | tuple[Message, Arrived]
+
+
+class SqliteStore:
+    """See `base.Store`; every method is described there."""
+
+    def __init__(self, path: Path, *, vfs: str = "", clock: Callable[[], Millis] = wall_clock) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._clock = clock
+        self._writer: _Writer | None = None
+        self._put: Callable[[_Item], None] = self._refuse
+        self._own = _Reading("store-read")
+        self._operators = _Reading("store-look")
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._path}>"
+
+    async def open(self) -> None:
+        writer = _Writer(self._path, self._vfs, self._clock, asyncio.get_running_loop())
+        await writer.open()
+        try:
+            for reading in (self._own, self._operators):
+                await reading.open(self._path, self._vfs)
+        except BaseException:
+            await self._own.close()
+            await writer.close()
+            raise
+        self._writer = writer
+        self._put = writer.queue.put
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer:
+            self._put = self._refuse
+            for reading in (self._own, self._operators):
+                await reading.close()
+            await writer.close()
+
+    def _refuse(self, item: _Item) -> None:
+        outcome: _Outcome = ([item], StoreFailed(_CLOSED))
+        asyncio.get_running_loop().call_soon(_announce, [outcome])
+
+    # Arrivals --------------------------------------------------------------------------------------------------------
+
+    def accept(self, message: Message, arrived: Arrived) -> None:
+        self._put((message, arrived))
+
+    async def hold(self, part: Part) -> Held:
+        return await self._ask(Ledger.hold, part)
+
+    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+        return await self._ask(Ledger.join, (message, parts))
+
+    async def drop_parts(self, parts: Sequence[Part]) -> None:
+        await self._ask(Ledger.drop_parts, parts)
+
+    async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
+        return await self._own.ask(Reader.held_parts, before, limit)
+
+    # Work ------------------------------------------------------------------------------------------------------------
+
+    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
+        return await self._ask(Ledger.claim, (now, limit))
+
+    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
+        return await self._ask(Ledger.claim_doubtful, (now, limit))
+
+    async def in_doubt(self, limit: int) -> Sequence[Message]:
+        return await self._own.ask(Reader.in_doubt, limit)
+
+    async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
+        return await self._ask(Ledger.apply, (changes, now))
+
+    async def next_due(self) -> Millis:
+        return await self._own.ask(Reader.next_due, self._ledger.counts.priorities())
+
+    # Outbox ----------------------------------------------------------------------------------------------------------
+
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+        return await self._own.ask(Reader.receipts, account, after, limit)
+
+    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
+        return await self._ask(Ledger.receipts_by_http, (now, limit))
+
+    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
+        return await self._own.ask(Reader.arrivals, account, after, limit)
+
+    async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
+        await self._ask(Ledger.delivered, (receipts, now))
+
+    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+        await self._ask(Ledger.drop_receipts, (receipts, reason, now))
+
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+        beyond = self._ledger.counts.receipts(account) - keep
+        return await self._own.ask(Reader.old_receipts, account, before, beyond, limit)
+
+    async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
+        await self._ask(Ledger.put_off, (receipts, until))
+
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
+        return await self._ask(Ledger.incoming, (account, message, now or message.at))
+
+    async def note(self, entries: Sequence[Entry]) -> None:
+        await self._ask(Ledger.note, entries)
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    async def find(self, id: int) -> Message | None:
+        return await self._operators.ask(Reader.find, id)
+
+    async def timeline(self, id: int) -> Sequence[Entry]:
+        return await self._operators.ask(Reader.timeline, id)
+
+    async def list(self, wanted: Filter) -> Sequence[Message]:
+        return await self._operators.ask(Reader.list, wanted)
+
+    async def stats(self) -> Stats:
+        counts = self._ledger.counts
+        oldest_waiting, oldest_receipt = await self._own.ask(Reader.oldest)
+        return Stats(
+            waiting=counts.all_waiting(),
+            in_flight=counts.in_flight,
+            outbox=counts.accounts(),
+            oldest_waiting=oldest_waiting,
+            oldest_receipt=oldest_receipt,
+        )
+
+    async def last_id(self) -> int:
+        return self._ledger.counts.highest
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
+
+    async def purge(self, before: Millis, limit: int) -> int:
+        gone = 0
+        while gone < limit:
+            step = min(_PURGE_STEP, limit - gone)
+            now_gone = await self._ask(Ledger.purge, (before, step))
+            gone += now_gone
+            if now_gone < step:
+                break
+        return gone
+
+    # How -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _ledger(self) -> Ledger:
+        if self._writer is None:
+            raise StoreFailed(_CLOSED)
+        return self._writer.ledger
+
+    async def _ask(self, work: Callable[[Ledger, Sequence[C]], Sequence[R]], call: C) -> R:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._put(_Job(work, call, future))
+        return await future
+
+
+class _Reading:
+    """A thread with a connection that only reads."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: ThreadPoolExecutor | None = None
+        self._reader: Reader | None = None
+        self._path = Path()
+
+    async def open(self, path: Path, vfs: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+        connect = partial(database.connect, path, cache=_READER_CACHE, vfs=vfs)
+        try:
+            self._reader = Reader(await asyncio.get_running_loop().run_in_executor(self._thread, connect))
+        except apsw.Error as error:
+            raise database.explain(error, path) from error
+
+    async def ask(self, question: Callable[..., R], *values: Any) -> R:
+        if self._thread is None:
+            raise StoreFailed(_CLOSED)
+        try:
+            asked = partial(question, self._reader, *values)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
+        except apsw.Error as error:
+            raise database.explain(error, self._path) from error
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._reader:
+            await asyncio.get_running_loop().run_in_executor(thread, self._reader.close)
+        thread.shutdown()
+
+
+class _Writer:
+    """The writing thread and its queue."""
+
+    ledger: Ledger
+
+    def __init__(self, path: Path, vfs: str, clock: Callable[[], Millis], loop: asyncio.AbstractEventLoop) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._clock = clock
+        self._loop = loop
+        self.queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._failed: StoreFailed | None = None
+        self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
+        self._opened: asyncio.Future[None] = loop.create_future()
+
+    async def open(self) -> None:
+        self._thread.start()
+        await self._opened
+
+    async def close(self) -> None:
+        self.queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+        # What the thread told the loop last stands in front of this.
+        done = self._loop.create_future()
+        self._loop.call_soon(done.set_result, None)
+        await done
+
+    # In the thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._open()
+        except Exception as error:
+            self._tell(_settle, self._opened, database.explain(error, self._path))
+            return
+        self._tell(_settle, self._opened, None)
+        try:
+            while self._work_off():
+                pass
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        database.prepare(self._path)
+        self._lock = database.Lock(self._path)
+        try:
+            self._db = database.connect(self._path, cache=_WRITER_CACHE, vfs=self._vfs, write=True)
+            try:
+                database.migrate(self._db, self._path)
+                self.ledger = Ledger(self._db)
+                self.ledger.load(self._clock())
+            except BaseException:
+                self._db.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        connect = partial(database.connect, self._path, cache=_CHECKPOINT_CACHE, vfs=self._vfs, write=True)
+        self._checkpoints = Checkpoints(self._db, connect)
+
+    def _close(self) -> None:
+        self._checkpoints.close()
+        with suppress(apsw.Error):  # The last checkpoint may fail; the log then stays, and the next start reads it.
+            self._db.close()
+        self._lock.release()
+
+    def _work_off(self) -> bool:
+        """Everything that waits, in one transaction. False: that was the end."""
+        queue = self.queue
+        batch = [queue.get()]
+        batch += [queue.get_nowait() for _ in range(min(queue.qsize(), _BATCH))]
+        going_on = batch[-1] is not None
+        items = [item for item in batch if item is not None]
+        if items:
+            self._tell(_announce, self._settle_all(items))
+        if going_on:
+            self._checkpoint()
+        return going_on
+
+    def _settle_all(self, items: list[_Item]) -> list[_Outcome]:
+        if self._failed:
+            return [(items, self._failed)]
+        try:
+            return self._transaction(items)
+        except Exception as error:
+            database.rollback(self._db)
+            self.ledger.rollback()
+            failed = database.explain(error, self._path)
+            if database.is_bug(error):
+                if len(items) > 1:
+                    # Alone, each shows whether the mistake was in it.
+                    return [outcome for item in items for outcome in self._settle_all([item])]
+            elif not failed.temporary:
+                self._failed = failed
+            return [(items, failed)]
+
+    def _transaction(self, items: list[_Item]) -> list[_Outcome]:
+        ledger = self.ledger
+        outcomes: list[_Outcome] = []
+        ledger.begin()
+        for work, group in groupby(items, _work_of):
+            run = list(group)
+            calls = [item.call if isinstance(item, _Job) else item[0] for item in run]
+            outcomes.append((run, work(ledger, calls)))
+        ledger.commit()
+        return outcomes
+
+    def _checkpoint(self) -> None:
+        try:
+            if not self._failed:
+                self._checkpoints.committed()
+        except Exception as error:
+            failed = database.explain(error, self._path)
+            if not failed.temporary:
+                self._failed = failed
+
+    def _tell(self, what: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
+            self._loop.call_soon_threadsafe(what, *args)
+
+
+_Outcome: TypeAlias = tuple[Sequence[_Item], Sequence[Any] | StoreFailed]
+"""Items that were worked off together, and the result of each, or what failed for all."""
+
+
+def _work_of(item: _Item) -> Work:
+    return item.work if isinstance(item, _Job) else Ledger.accept
+
+
+# In the loop ---------------------------------------------------------------------------------------------------------
+
+
+def _settle(future: asyncio.Future[None], failed: StoreFailed | None) -> None:
+    if not future.done():
+        if failed:
+            future.set_exception(failed)
+        else:
+            future.set_result(None)
+
+
+def _announce(outcomes: list[_Outcome]) -> None:
+    """Tell everybody what came of a batch."""
+    told: dict[Arrived, list[tuple[Message, Verdict]]] = {}
+    for items, results in outcomes:
+        each = repeat(results) if isinstance(results, StoreFailed) else results
+        for item, result in zip(items, each, strict=False):
+            if not isinstance(item, _Job):
+                message, arrived = item
+                if arrived not in told:
+                    told[arrived] = []
+                told[arrived].append((message, result))
+            elif item.future.done():
+                pass  # Whoever asked was cancelled; the work is done all the same.
+            elif isinstance(result, StoreFailed):
+                item.future.set_exception(result)
+            else:
+                item.future.set_result(result)
+    for arrived, batch in told.items():
+        try:
+            arrived(batch)
+        except Exception as error:
+            context = {"message": "telling of a batch failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
