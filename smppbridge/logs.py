@@ -189,12 +189,17 @@ class _Output:
         self._lock = threading.Lock()
 
     def __call__(self, *station: Any) -> _Lines:
-        return _Lines(str(station[0]) if station else "gateway", self._write)
+        return _Lines(_station(str(station[0])) if station else "gateway", self._write)
 
     def _write(self, line: bytes) -> None:
         with self._lock:
             self._stream.write(line + b"\n")
             self._stream.flush()
+
+
+def _station(name: str) -> str:
+    """ "smppbridge.smpp.server" → "smpp": the log speaks of stations, not of modules."""
+    return name.split(".")[1] if name.startswith("smppbridge.") else name
 
 
 class _Lines:

@@ -51,6 +51,16 @@ def test_one_json_object_a_line_with_the_same_keys_first() -> None:
     assert two["level"] == "warning"
 
 
+@pytest.mark.parametrize(
+    ("name", "station"),
+    [("smppbridge.smpp.server", "smpp"), ("smppbridge.app", "app"), ("uvicorn.error", "uvicorn.error")],
+)
+def test_a_module_speaks_for_its_station(name: str, station: str) -> None:
+    stream = set_up_json()
+    structlog.get_logger(name).info("hello")
+    assert lines(stream)[0]["station"] == station
+
+
 def test_levels_below_are_left_out() -> None:
     stream = set_up_json(level="warning")
     log = structlog.get_logger("smpp")

@@ -32,6 +32,9 @@ ConfigOption = Annotated[
 ]
 
 
+_WIDE = 1000
+
+
 class Trouble(Exception):
     """A command cannot do what it was asked for. The text is the sentence for the person who asked."""
 
@@ -41,8 +44,8 @@ class Trouble(Exception):
 
 
 def out() -> Console:
-    """Standard output, as it is now."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output, as it is now; a file or a pipe has room for whole tables."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def complain(sentence: str) -> None:

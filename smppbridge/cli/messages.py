@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import apsw
 import msgspec
 import typer
 from rich.console import Console
@@ -20,8 +20,10 @@ from pdu import MessageState
 from pdu.dump import rows
 
 from ..config import StoreConfig, duration, peek
-from ..model import Entry, Kind, Message, Millis, Stage
-from ..store.base import Filter, Store, StoreFailed
+from ..model import Entry, Kind, Message, Millis, Progress, Stage
+from ..store import database
+from ..store.base import Filter
+from ..store.reader import Reader
 from .console import ConfigOption, Trouble, config_path, examples, out
 
 app = typer.Typer(
@@ -29,6 +31,9 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog=examples("smppbridge messages list --state undeliverable --since 2h", "smppbridge messages show 123456789"),
 )
+
+#: KiB of pages that are kept while the store is read.
+_CACHE = 4096
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for jq and its like.")]
 
@@ -67,7 +72,8 @@ def show_list(
         before=before,
         limit=limit,
     )
-    found = asyncio.run(_list(config, wanted))
+    with _reader(config) as reader:
+        found = reader.list(wanted)
     if json:
         for message in found:
             _print_json(_plain(message))
@@ -76,8 +82,8 @@ def show_list(
         out().print("nothing fits")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("id", "accepted (UTC)", "account", "kind", "from", "to", "state", "stage", "provider", "comment"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("id", "accepted (UTC)", "state"))
+    for column, narrowest in _COLUMNS.items():
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=narrowest)
     for message in found:
         progress = message.progress
         table.add_row(
@@ -87,12 +93,11 @@ def show_list(
             message.kind.value,
             message.source,
             message.destination,
-            Text(progress.state.name.lower(), style=_STYLES.get(progress.state, "")),
-            progress.stage.name.lower(),
+            _how_far(progress),
             progress.provider,
             _first_line(message.command.comment),
         )
-    out().print(table, soft_wrap=not sys.stdout.isatty())
+    out().print(table)
     if len(found) == limit:
         out().print(Text(f"more: --before {found[-1].id}", style="dim"))
 
@@ -106,10 +111,11 @@ def show_one(
     config: ConfigOption = None,
 ) -> None:
     """Show one message whole: what came in, what it meant, and its time-line."""
-    found = asyncio.run(_find(config, id))
-    if found is None:
-        raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
-    message, lines = found
+    with _reader(config) as reader:
+        message = reader.find(id)
+        if message is None:
+            raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
+        lines = reader.timeline(message.id)
     if json:
         _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines)})
     else:
@@ -119,38 +125,24 @@ def show_one(
 # The store -----------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _store(given: Path | None) -> AsyncIterator[Store]:
-    """The gateway's store, for reading. Raises Trouble."""
+@contextmanager
+def _reader(given: Path | None) -> Iterator[Reader]:
+    """The reading side of the gateway's store: takes no lock that its writer waits for. Raises Trouble."""
     path = config_path(given)
-    config = peek(path, "store", StoreConfig)
-    if config.engine != "sqlite":
-        raise Trouble(f'{path} says [store] engine = "{config.engine}": only the gateway itself knows its messages')
-    if not config.path.exists():
-        hint = "" if config.path.is_absolute() else f", which is {config.path.absolute()} from here"
-        raise Trouble(f"there is no store at {config.path}{hint}; the gateway makes it when it first starts")
-    from ..store.sqlite import SqliteStore
-
-    store = SqliteStore(config.path, read_only=True)
+    store = peek(path, "store", StoreConfig)
+    if store.engine != "sqlite":
+        raise Trouble(f'{path} says [store] engine = "{store.engine}": only the gateway itself knows its messages')
+    if not store.path.exists():
+        hint = "" if store.path.is_absolute() else f", which is {store.path.absolute()} from here"
+        raise Trouble(f"there is no store at {store.path}{hint}; the gateway makes it when it first starts")
     try:
-        await store.open()
-        try:
-            yield store
-        finally:
-            await store.close()
-    except StoreFailed as failed:
-        raise Trouble(str(failed)) from None
-
-
-async def _list(given: Path | None, wanted: Filter) -> Sequence[Message]:
-    async with _store(given) as store:
-        return await store.list(wanted)
-
-
-async def _find(given: Path | None, id: int) -> tuple[Message, Sequence[Entry]] | None:
-    async with _store(given) as store:
-        message = await store.find(id)
-        return None if message is None else (message, await store.timeline(message.id))
+        connection = database.connect(store.path, cache=_CACHE)
+        with closing(connection):
+            if connection.pragma("user_version") != len(database.migrations()):
+                raise Trouble(f"{store.path} was written by another version of smppbridge; use that one's command")
+            yield Reader(connection)
+    except apsw.Error as error:
+        raise Trouble(str(database.explain(error, store.path))) from None
 
 
 # What was asked ------------------------------------------------------------------------------------------------------
@@ -190,6 +182,27 @@ _STYLES = {
     MessageState.EXPIRED: "red",
     MessageState.UNKNOWN: "yellow",
 }
+
+
+#: Columns of the list, and what each is never cut to less than.
+_COLUMNS = {
+    "id": 18,
+    "accepted (UTC)": 14,
+    "account": 4,
+    "kind": 4,
+    "from": 5,
+    "to": 11,
+    "state": 9,
+    "provider": 5,
+    "comment": 7,
+}
+
+
+def _how_far(progress: Progress) -> Text:
+    """The state a message ended in; until then how far it has come."""
+    if progress.stage is Stage.FINAL:
+        return Text(progress.state.name.lower(), style=_STYLES.get(progress.state, ""))
+    return Text("in doubt" if progress.stage is Stage.DOUBT else progress.stage.name.lower(), style="cyan")
 
 
 def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
@@ -257,7 +270,7 @@ def _print_json(value: Any) -> None:
 
 def _time(at: Millis, *, short: bool = False) -> str:
     moment = datetime.fromtimestamp(at / 1000, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if short else f"{moment:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC"
+    return f"{moment:%m-%d %H:%M:%S}" if short else f"{moment:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC"
 
 
 def _span(milliseconds: int) -> str:

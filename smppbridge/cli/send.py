@@ -176,7 +176,16 @@ def _trust(ca: Path | None) -> ssl.SSLContext:
 
 
 class _Client(smpplib.client.Client):  # type: ignore[misc]
-    """smpplib knows no parameter of a SUBMIT_SM_RESP and fails on the one that says why a message was refused."""
+    """smpplib binds as 3.4 whatever it is told, knows no parameter of a SUBMIT_SM_RESP, and fails on the one that says
+    why a message was refused."""
+
+    #: interface_version of the bind.
+    version = 0x34
+
+    def send_pdu(self, p: Any) -> Any:
+        if p.command == "bind_transceiver":
+            p.interface_version = self.version
+        return super().send_pdu(p)
 
     def _recv_exact(self, exact_size: int) -> bytes:
         octets: bytes = super()._recv_exact(exact_size)
@@ -209,13 +218,15 @@ class _Esme:
         self._states: dict[str, MessageState | None] = {}
         self._begun = time.monotonic()
         # What smpplib logs, the exceptions say better.
-        logging.getLogger("smppbridge.send").setLevel(logging.CRITICAL)
+        for name in ("smppbridge.send", "smpplib"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def __enter__(self) -> _Esme:
         host, port, system_id, password, tls = self._target
         self._client = client = _Client(
             host, port, timeout=_READ, ssl_context=tls, allow_unknown_opt_params=True, logger_name="smppbridge.send"
         )
+        client.version = self._version
         client.set_message_sent_handler(self._response)
         client.set_message_received_handler(self._received)
         client.set_error_pdu_handler(_ignore)
@@ -226,7 +237,7 @@ class _Esme:
             reason = error.__context__ or error
             raise Trouble(f"cannot connect to {host}:{port}: {reason}; is the gateway running?") from None
         try:
-            client.bind_transceiver(system_id=system_id, password=password, interface_version=self._version)
+            client.bind_transceiver(system_id=system_id, password=password)
         except smpplib.exceptions.PDUError as error:
             self._close()
             status = _status(int(error.args[1]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdu import CommandStatus, EsmClass, SubmitSmResp
+from pdu import CommandStatus, EsmClass, SubmitSmResp, Tlv
 
 TO = ("--to", "79991234567")
 
@@ -40,6 +40,27 @@ def test_refused_with_the_reason(run: Any, gateway: Any, answering: Any) -> None
     result = run("send", "Hello", *TO, *where(gateway))
     assert result.exit_code == 1
     assert "refused   ESME_RTHROTTLED (0x00000058): more than 5 a second" in result.stdout
+
+
+@pytest.mark.parametrize(("told", "version"), [([], 0x50), (["--smpp", "3.4"], 0x34)])
+def test_it_binds_as_it_is_told(run: Any, gateway: Any, told: list[str], version: int) -> None:
+    run("send", "Hello", *TO, *where(gateway), *told)
+    assert gateway.received[0].interface_version == version
+
+
+def test_parameters_it_does_not_know_are_no_matter(
+    run: Any, gateway: Any, answering: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answers(pdu: Any, id: str) -> list[Any]:
+        return [
+            SubmitSmResp(sequence_number=pdu.sequence_number, message_id=id),
+            answering["receipt"](id, "DELIVRD", tlvs=[Tlv(0x2000, b"0.10\0")]),
+        ]
+
+    gateway.answers = answers
+    result = run("send", "Hello", *TO, *where(gateway))
+    assert result.exit_code == 0
+    assert (result.stderr, caplog.text) == ("", "")
 
 
 def test_no_receipt_in_time(run: Any, gateway: Any) -> None:
