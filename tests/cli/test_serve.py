@@ -1,0 +1,114 @@
+"""The process as systemd sees it: notices, signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+[smpp]
+[[smpp.listeners]]
+listen = "127.0.0.1:{port}"
+[http]
+listen = ""
+[store]
+path = "{folder}/store.db"
+[accounts.demo]
+password = "demo"
+allowed_networks = ["127.0.0.0/8"]
+[providers.sandbox]
+adapter = "sandbox"
+[[routes]]
+providers = ["sandbox"]
+"""
+
+
+class Systemd:
+    """Starts the gateway and hears what it says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "gateway.toml"
+        self.log = folder / "log"
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.bind(str(folder / "notify"))
+        self._notices.settimeout(20)
+        self._environ = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify")}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "smppbridge", "serve", "--config", str(self.config)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, env=self._environ)
+        return self.process
+
+    def heard(self) -> str:
+        return self._notices.recv(1000).decode().split("\n")[0]
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self._notices.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path)
+    made.config.write_text(CONFIG.format(port=0, folder=tmp_path), encoding="utf-8")
+    made.config.chmod(0o600)
+    yield made
+    made.close()
+
+
+@pytest.mark.journey
+def test_ready_reload_stop(systemd: Systemd) -> None:
+    process = systemd.start()
+    assert systemd.heard() == "READY=1"
+    text = systemd.config.read_text(encoding="utf-8")
+    systemd.config.write_text(text.replace("[providers", "throughput = 5\n[providers"), encoding="utf-8")
+    process.send_signal(signal.SIGHUP)
+    assert [systemd.heard(), systemd.heard()] == ["RELOADING=1", "READY=1"]
+    systemd.config.write_text(text.replace("[providers", "throughput = 'x'\n[providers"), encoding="utf-8")
+    process.send_signal(signal.SIGHUP)
+    assert [systemd.heard(), systemd.heard()] == ["RELOADING=1", "READY=1"]
+    process.send_signal(signal.SIGTERM)
+    assert systemd.heard() == "STOPPING=1"
+    assert process.wait(20) == 0
+    events = systemd.events()
+    assert [event for event in events if event != "listening"] == [
+        "ready",
+        "reloaded",
+        "not reloaded: the old settings stay",
+        "stopping",
+        "stopped",
+    ]
+
+
+@pytest.mark.journey
+def test_a_mistake_in_the_configuration_has_its_own_exit_code(systemd: Systemd) -> None:
+    text = systemd.config.read_text(encoding="utf-8")
+    systemd.config.write_text(text.replace('"demo"', '"demo"\nmax_binds = 0'), encoding="utf-8")
+    assert systemd.start().wait(20) == 78
+    [line] = systemd.log.read_text(encoding="utf-8").splitlines()
+    assert line.endswith("[accounts.demo] max_binds = 0: expected a whole number of binds, 1 or more")
+
+
+@pytest.mark.journey
+def test_a_port_that_is_taken_is_worth_another_try(systemd: Systemd, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        systemd.config.write_text(CONFIG.format(port=port, folder=tmp_path), encoding="utf-8")
+        assert systemd.start().wait(20) == 1
+    assert systemd.events()[-1] == "cannot start"
+    assert str(port) in systemd.log.read_text(encoding="utf-8")
