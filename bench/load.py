@@ -13,6 +13,7 @@ import json
 import struct
 import time
 from array import array
+from typing import cast
 
 import uvloop
 
@@ -73,13 +74,12 @@ class Link(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         options = self.run.options
         bind = BindTransceiver(
             system_id=options.system_id, password=options.password, interface_version=0x34, sequence_number=1
         )
-        transport.write(encode(bind))
+        self.transport.write(encode(bind))
 
     def fill(self, now: float) -> None:
         run, options = self.run, self.run.options
