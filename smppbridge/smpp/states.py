@@ -122,6 +122,11 @@ def response_to(command_id: int) -> CommandId:
 
 def verdict(state: State, command_id: int) -> CommandStatus | None:
     """What happens to a PDU of a client: ESME_ROK takes it, another status is answered, None drops it in silence."""
+    known = _VERDICTS[state]
+    return known[command_id] if command_id in known else _rule(state, command_id)
+
+
+def _rule(state: State, command_id: int) -> CommandStatus | None:
     if command_id & RESPONSE:
         return CommandStatus.ESME_ROK if command_id in RECEIVES[state] else None
     if state in (State.UNBOUND, State.CLOSED):
@@ -135,6 +140,10 @@ def verdict(state: State, command_id: int) -> CommandStatus | None:
     if command_id in _BINDS:
         return CommandStatus.ESME_RALYBND
     return CommandStatus.ESME_RINVBNDSTS
+
+
+#: The rules, worked out once for every command that has a name: a PDU costs a look-up.
+_VERDICTS = {state: {int(command): _rule(state, command) for command in CommandId} for state in State}
 
 
 def table() -> str:
