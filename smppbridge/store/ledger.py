@@ -27,7 +27,7 @@ from .base import Applied, Arrival, Duplicate, Held, Verdict
 from .recent import Recent
 from .statements import SQL, Bulk, ask
 
-_INSERT_MESSAGES = Bulk("insert_messages", len(rows.MESSAGE))
+_INSERT_MESSAGES = Bulk("insert_messages", len(rows.NEW_MESSAGE))
 _UPDATE_PROGRESS = Bulk("update_progress", len(rows.PROGRESS) + 1)
 _INSERT_LINES = Bulk("insert_lines", 5)
 _INSERT_OUTBOX = Bulk("insert_outbox", 13)
@@ -216,7 +216,9 @@ class Ledger:
                 self._now[message.id] = message
                 self._more.waiting[message.priority] += 1
                 self._more.highest = max(self._more.highest, message.id)
-            new_rows.append(rows.of_message(message))
+            if not rows.is_new(message.progress):
+                self._changed[message.id] = message
+            new_rows.append(rows.of_new_message(message))
             verdicts.append(None)
         return verdicts
 
@@ -313,19 +315,20 @@ class Ledger:
     def _prepare(self, changes: Sequence[Change]) -> None:
         """Read in few statements what the changes will ask for."""
         wanted: list[int] = []
-        asked: list[tuple[str, str]] = []
+        asked: dict[tuple[str, str], int] = {}
         brought: list[tuple[str, str]] = []
         for change in changes:
             if change.id:
                 wanted.append(change.id)
             elif isinstance(change, Reported) and change.report.ref:
-                asked.append((change.provider, change.report.ref))
-                if id := rules.own_id(change.report.ref):
+                ref = change.report.ref
+                asked[change.provider, ref] = id = rules.own_id(ref)
+                if id:
                     wanted.append(id)
             if self._parked and isinstance(change, Handed | Doubted) and change.ref:
                 brought.append((change.provider, change.ref))
         self._read(wanted)
-        unknown = [key for key in asked if key not in self._referred and not self._is_own(*key)]
+        unknown = [key for key, id in asked.items() if key not in self._referred and not self._is_named(id, key)]
         for provider, refs in _by_provider(unknown).items():
             for ref, id in ask(self._db, "referred", (provider, apsw.carray(refs))):
                 self._referred[provider, ref] = id
@@ -333,9 +336,9 @@ class Ledger:
         for provider, refs in _by_provider(brought).items():
             self._read_parked(provider, refs)
 
-    def _is_own(self, provider: str, ref: str) -> bool:
-        message = self.message(rules.own_id(ref))
-        return message is not None and (message.progress.provider, message.progress.ref) == (provider, ref)
+    def _is_named(self, id: int, key: tuple[str, str]) -> bool:
+        message = self.message(id) if id else None
+        return message is not None and (message.progress.provider, message.progress.ref) == key
 
     def _read(self, ids: Iterable[int]) -> None:
         """Messages that are not known yet."""
@@ -368,7 +371,7 @@ class Ledger:
         if before is not after:
             more = self._more
             more.waiting[now.priority] += (after is Stage.WAITING) - (before is Stage.WAITING)
-            more.in_flight += (after in rules.IN_FLIGHT) - (before in rules.IN_FLIGHT)
+            more.in_flight += rules.in_flight(after) - rules.in_flight(before)
 
     def line(self, entry: Entry) -> None:
         self._lines.append(entry)

@@ -269,7 +269,7 @@ class MemoryStore:
         self._check()
         return Stats(
             waiting=self._work.count[Stage.WAITING],
-            in_flight=sum(self._work.count[stage] for stage in rules.IN_FLIGHT),
+            in_flight=sum(count for stage, count in self._work.count.items() if rules.in_flight(stage)),
             outbox=self._outbox.counts(),
             oldest_waiting=self._work.oldest_waiting(),
             oldest_receipt=self._outbox.oldest(),

@@ -6,7 +6,7 @@
 
 -- name: insert_messages
 -- The hot path: one row for each accepted message.
-INSERT INTO message ({message_columns}) VALUES {rows};
+INSERT INTO message ({new_message}) VALUES {rows};
 
 -- name: sets_held
 -- The held parts of some sets, in whichever round.

@@ -1,7 +1,7 @@
 """Nouns ↔ rows of the database: which field stands in which column, and nothing else.
 
 The columns of a message are its fields in their order, its progress spread out at the end, and the comment of its
-command once more for looking it up. So writing one is a copy of the struct with four fields put otherwise, which
+command once more for looking it up. So writing one is a copy of the struct with three fields put otherwise, which
 matters 70,000 times a second.
 """
 
@@ -19,6 +19,8 @@ from ..model import Command, HlrResult, Incoming, Kind, Message, Millis, Notify,
 from .base import Arrival
 
 MESSAGE = (*Message.__struct_fields__[:-1], *Progress.__struct_fields__, "comment")
+#: What a message has from the first; the other columns have defaults, which saves a quarter of the hot path's binding.
+NEW_MESSAGE = (*Message.__struct_fields__[:-1], "stage", "state", "due", "comment")
 PROGRESS = Progress.__struct_fields__
 PART = Part.__struct_fields__
 #: Of the outbox, in the order in which `receipt` reads them before the message's own.
@@ -35,19 +37,25 @@ _reported = msgspec.json.Decoder(Reported).decode
 _COMMAND = Message.__struct_fields__.index("command")
 _PART_IDS = Message.__struct_fields__.index("part_ids")
 _PROGRESS = Message.__struct_fields__.index("progress")
+_DEFAULTS = _fields(Progress())[3:]
 _KINDS = {kind.value: kind for kind in Kind}
 _STAGES = {stage.value: stage for stage in Stage}
 _STATES = {state.value: state for state in MessageState}
 _NOTIFY = {notify.value: notify for notify in Notify}
 
 
-def of_message(message: Message) -> list[Any]:
+def of_new_message(message: Message) -> list[Any]:
     row = list(_fields(message))
     row[_COMMAND] = _encode(message.command).decode()
     row[_PART_IDS] = _encode(message.part_ids).decode() if message.part_ids else None
-    row[_PROGRESS:] = _fields(message.progress)
-    row.append(message.command.comment or None)
+    progress = message.progress
+    row[_PROGRESS:] = (progress.stage, progress.state, progress.due, message.command.comment or None)
     return row
+
+
+def is_new(progress: Progress) -> bool:
+    """Whether the columns of `NEW_MESSAGE` say everything."""
+    return _fields(progress)[3:] == _DEFAULTS
 
 
 def of_progress(message: Message) -> list[Any]:

@@ -22,8 +22,11 @@ PUT_OFF: Millis = 60_000
 #: A part that comes again is recognised this long after its set was joined.
 RESENT_FOR: Millis = 300_000
 
-#: With a provider, or perhaps: what `Stats.in_flight` counts.
-IN_FLIGHT = (Stage.SENDING, Stage.SENT, Stage.DOUBT)
+
+def in_flight(stage: Stage) -> bool:
+    """With a provider, or perhaps: what `Stats.in_flight` counts."""
+    return Stage.SENDING <= stage <= Stage.DOUBT
+
 
 # The one-minute rule -------------------------------------------------------------------------------------------------
 
@@ -116,9 +119,10 @@ def apply(records: Records, change: Change, now: Millis) -> Applied:
     applied = _step(records, message, change, now)
     after = applied.message
     assert after is not None
-    if not _brought_a_reference(message.progress, after.progress):
+    progress = after.progress
+    if not progress.ref or _same_reference(progress, message.progress):
         return applied
-    for parked in records.unpark(after.progress.provider, after.progress.ref, now):
+    for parked in records.unpark(progress.provider, progress.ref, now):
         follows = _step(records, after, parked, now)
         earlier = applied.earlier
         if follows.receipt and applied.receipt:
@@ -176,17 +180,18 @@ def _replaced(records: Records, message: Message, progress: Progress) -> Message
     after = msgspec.structs.replace(message, progress=progress)
     records.keep(message, after)
     was = message.progress
-    own = str(message.id)
-    if _brought_a_reference(was, progress) and progress.ref != own:
-        records.refer(progress.provider, progress.ref, message.id)
-    if was.ref == own and (was.provider, was.ref) != (progress.provider, progress.ref):
-        # Our own id needs no row while it stands in the message itself; now another provider's takes its place.
-        records.refer(was.provider, was.ref, message.id)
+    if (progress.ref or was.ref) and not _same_reference(progress, was):
+        own = str(message.id)
+        if progress.ref and progress.ref != own:
+            records.refer(progress.provider, progress.ref, message.id)
+        if was.ref == own:
+            # Our own id needs no row while it stands in the message itself; now another provider's takes its place.
+            records.refer(was.provider, was.ref, message.id)
     return after
 
 
-def _brought_a_reference(was: Progress, now: Progress) -> bool:
-    return bool(now.ref) and (now.ref != was.ref or now.provider != was.provider)
+def _same_reference(one: Progress, other: Progress) -> bool:
+    return one.ref == other.ref and one.provider == other.provider
 
 
 # The outbox ----------------------------------------------------------------------------------------------------------

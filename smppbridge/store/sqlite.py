@@ -336,11 +336,16 @@ class _Writer:
             self._checkpoint()
         return going_on
 
-    def _settle_all(self, items: list[_Item]) -> list[_Outcome]:
+    def _settle_all(self, items: Sequence[_Item]) -> list[_Outcome]:
+        runs = _runs(items)
         if self._failed:
-            return [(items, self._failed)]
+            return [(run, self._failed) for _, run in runs]
         try:
-            return self._transaction(items)
+            ledger = self.ledger
+            ledger.begin()
+            done: list[_Outcome] = [(run, work(ledger, [_call_of(item) for item in run])) for work, run in runs]
+            ledger.commit()
+            return done
         except Exception as error:
             database.rollback(self._db)
             self.ledger.rollback()
@@ -351,18 +356,7 @@ class _Writer:
                     return [outcome for item in items for outcome in self._settle_all([item])]
             elif not failed.temporary:
                 self._failed = failed
-            return [(items, failed)]
-
-    def _transaction(self, items: list[_Item]) -> list[_Outcome]:
-        ledger = self.ledger
-        outcomes: list[_Outcome] = []
-        ledger.begin()
-        for work, group in groupby(items, _work_of):
-            run = list(group)
-            calls = [item.call if isinstance(item, _Job) else item[0] for item in run]
-            outcomes.append((run, work(ledger, calls)))
-        ledger.commit()
-        return outcomes
+            return [(run, failed) for _, run in runs]
 
     def _checkpoint(self) -> None:
         try:
@@ -379,22 +373,34 @@ class _Writer:
 
 
 _Outcome: TypeAlias = tuple[Sequence[_Item], Sequence[Any] | StoreFailed]
-"""Items that were worked off together, and the result of each, or what failed for all."""
+"""A run of items, and the result of each, or what failed for all."""
+
+
+def _runs(items: Sequence[_Item]) -> list[tuple[Work, Sequence[_Item]]]:
+    """Neighbours that ask for the same operation are worked off together."""
+    if list(map(type, items)).count(tuple) == len(items):
+        return [(Ledger.accept, items)]
+    return [(work, list(run)) for work, run in groupby(items, _work_of)]
 
 
 def _work_of(item: _Item) -> Work:
     return item.work if isinstance(item, _Job) else Ledger.accept
 
 
+def _call_of(item: _Item) -> Any:
+    return item.call if isinstance(item, _Job) else item[0]
+
+
 # In the loop ---------------------------------------------------------------------------------------------------------
 
 
-def _settle(future: asyncio.Future[None], failed: StoreFailed | None) -> None:
-    if not future.done():
-        if failed:
-            future.set_exception(failed)
-        else:
-            future.set_result(None)
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if future.done():
+        return  # Whoever asked was cancelled; the work is done all the same.
+    if isinstance(result, StoreFailed):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def _announce(outcomes: list[_Outcome]) -> None:
@@ -403,17 +409,13 @@ def _announce(outcomes: list[_Outcome]) -> None:
     for items, results in outcomes:
         each = repeat(results) if isinstance(results, StoreFailed) else results
         for item, result in zip(items, each, strict=False):
-            if not isinstance(item, _Job):
+            if isinstance(item, _Job):
+                _settle(item.future, result)
+            else:
                 message, arrived = item
                 if arrived not in told:
                     told[arrived] = []
                 told[arrived].append((message, result))
-            elif item.future.done():
-                pass  # Whoever asked was cancelled; the work is done all the same.
-            elif isinstance(result, StoreFailed):
-                item.future.set_exception(result)
-            else:
-                item.future.set_result(result)
     for arrived, batch in told.items():
         try:
             arrived(batch)

@@ -20,7 +20,7 @@ Row: TypeAlias = Sequence[Any]
 
 _NAMES = {
     "message": ", ".join(f"m.{name}" for name in rows.MESSAGE),
-    "message_columns": ", ".join(rows.MESSAGE),
+    "new_message": ", ".join(rows.NEW_MESSAGE),
     "outbox": ", ".join(f"o.{name}" for name in rows.OUTBOX),
     "part": ", ".join(f"p.{name}" for name in rows.PART),
     "part_columns": ", ".join(rows.PART),
