@@ -25,19 +25,18 @@ _PASSES = 4
 class Checkpoints:
     """`committed` is the writer's; the copying thread runs only while there is something to copy."""
 
-    def __init__(self, db: apsw.Connection, connect: Callable[[], apsw.Connection], every: int = EVERY) -> None:
+    def __init__(self, db: apsw.Connection, connect: Callable[[], apsw.Connection]) -> None:
         self._db = db
         self._connect = connect
-        self._every = every
         self._pages = 0
-        self._at = every
+        self._at = EVERY
         self._thread: threading.Thread | None = None
         self._failure: apsw.Error | None = None
         db.set_wal_hook(self._grew)
 
     def _grew(self, db: apsw.Connection, name: str, pages: int) -> int:
         if pages < self._pages:
-            self._at = self._every
+            self._at = EVERY
         self._pages = pages
         return apsw.SQLITE_OK
 
@@ -61,7 +60,7 @@ class Checkpoints:
             self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             # Complete: the next commit begins the log anew, and `_grew` sees it. Not complete, because somebody reads
             # an old state: tried again when the log has grown by as much again.
-            self._at = self._pages + self._every
+            self._at = self._pages + EVERY
 
     def close(self) -> None:
         if self._thread:

@@ -1,6 +1,7 @@
 -- Every statement of the embedded store: a name, and a sentence that says what it is for. `statements.py` says what
--- stands in braces. Stages are written as numbers, because SQLite uses a partial index only where it can read the
--- condition: 0 WAITING, 1 READY, 2 SENDING, 3 SENT, 4 DOUBT, 5 FINAL. Channels: 1 SMPP, 2 HTTP.
+-- stands in braces. Stages are written as numbers (0 WAITING, 1 READY, 2 SENDING, 3 SENT, 4 DOUBT, 5 FINAL), and so
+-- are channels (1 SMPP, 2 HTTP), and the condition of a partial index stands word for word, because SQLite uses such
+-- an index only where it finds its condition again.
 
 -- Arrivals ------------------------------------------------------------------------------------------------------------
 
@@ -104,15 +105,15 @@ ORDER BY m.due, m.id LIMIT ?;
 -- SENT and DOUBT messages that are to be asked for, the longest due first.
 SELECT {message} FROM message AS m
 WHERE m.stage IN (3, 4) AND m.due <= ?
-ORDER BY m.due, m.id LIMIT ?;
+ORDER BY m.due, m.stage, m.id LIMIT ?;
 
 -- name: in_doubt
 -- What a crash left between the request and its outcome.
-SELECT {message} FROM message AS m WHERE m.stage = 2 ORDER BY m.id LIMIT ?;
+SELECT {message} FROM message AS m WHERE m.stage < 3 AND m.stage = 2 ORDER BY m.id LIMIT ?;
 
 -- name: ready_to_waiting
 -- After a restart nobody has them in memory.
-UPDATE message SET stage = 0 WHERE stage = 1;
+UPDATE message SET stage = 0 WHERE stage < 3 AND stage = 1;
 
 -- name: next_due_waiting
 -- When the first WAITING message of a priority is due.
@@ -203,7 +204,7 @@ SELECT id, accepted_at FROM message WHERE id >= ? ORDER BY id LIMIT 1;
 
 -- name: oldest_waiting
 -- Since when the oldest WAITING message is here.
-SELECT accepted_at FROM message WHERE stage = 0 ORDER BY id LIMIT 1;
+SELECT accepted_at FROM message WHERE stage < 3 AND stage = 0 ORDER BY id LIMIT 1;
 
 -- name: oldest_receipt
 -- Since when the oldest row of the outbox waits.
@@ -213,7 +214,8 @@ SELECT queued_at FROM outbox ORDER BY seq LIMIT 1;
 
 -- name: count_in_flight
 -- Messages that a provider has, or may have.
-SELECT (SELECT count(*) FROM message WHERE stage = 2) + (SELECT count(*) FROM message WHERE stage IN (3, 4));
+SELECT (SELECT count(*) FROM message WHERE stage < 3 AND stage = 2)
+     + (SELECT count(*) FROM message WHERE stage IN (3, 4));
 
 -- name: count_waiting
 -- WAITING messages by priority.

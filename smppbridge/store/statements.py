@@ -61,6 +61,7 @@ class Bulk:
     """
 
     def __init__(self, name: str, width: int) -> None:
+        self.name, self.width = name, width
         marks = "(" + ",".join("?" * width) + ")"
         self._sized = [(1 << n, SQL[name].replace("{rows}", ",".join([marks] * (1 << n)))) for n in range(7, -1, -1)]
 

@@ -48,7 +48,7 @@ CREATE INDEX message_unsent ON message (stage) WHERE stage < 3;
 CREATE INDEX message_waiting ON message (priority, due) WHERE stage = 0;
 
 -- SENT and DOUBT: asked for by time.
-CREATE INDEX message_with_provider ON message (due) WHERE stage IN (3, 4);
+CREATE INDEX message_with_provider ON message (due, stage) WHERE stage IN (3, 4);
 
 -- The time-line, without its first line, which stands in the message itself.
 CREATE TABLE line (

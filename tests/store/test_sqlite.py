@@ -1,0 +1,378 @@
+"""What only the embedded engine can get wrong: the disk, the file, a crash, and how much work a question is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from pdu import MessageState
+from smppbridge.lifecycle import Began, Settled
+from smppbridge.model import Message, Stage
+from smppbridge.store import checkpoint, ledger
+from smppbridge.store.base import Filter, Store, StoreFailed, Verdict
+from smppbridge.store.sqlite import SqliteStore
+
+NOW = 1_750_000_000_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "smppbridge.db"
+
+
+def walk(store: SqliteStore, road: Callable[[Store], Any]) -> Any:
+    async def main() -> Any:
+        await store.open()
+        try:
+            return await road(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+async def nothing(store: Store) -> None:
+    pass
+
+
+def refused(verdict: Verdict, says: str, *, temporary: bool) -> None:
+    assert isinstance(verdict, StoreFailed)
+    assert says in str(verdict)
+    assert verdict.temporary is temporary
+
+
+# The disk ------------------------------------------------------------------------------------------------------------
+
+
+class Faults(apsw.VFS):
+    """A disk that fails where it is told to: method, part of the file's name, and what SQLite is told."""
+
+    name = "faulty"
+
+    def __init__(self) -> None:
+        self.fault: tuple[str, str, type[apsw.Error]] | None = None
+        self.calls: list[str] = []
+        super().__init__(self.name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> FaultyFile:
+        return FaultyFile(self, name, flags)
+
+    def check(self, method: str, file: str) -> None:
+        self.calls.append(f"{method} {Path(file).name}")
+        if self.fault and self.fault[0] == method and file.endswith(self.fault[1]):
+            raise self.fault[2]("told to fail")
+
+
+class FaultyFile(apsw.VFSFile):
+    def __init__(self, faults: Faults, name: Any, flags: list[int]) -> None:
+        self._faults = faults
+        self._file = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        super().__init__("", name, flags)
+
+    def xSync(self, flags: int) -> None:
+        self._faults.check("sync", self._file)
+        super().xSync(flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self._faults.check("write", self._file)
+        super().xWrite(data, offset)
+
+
+@pytest.fixture
+def disk() -> Iterator[Faults]:
+    faults = Faults()
+    yield faults
+    faults.unregister()
+
+
+def test_nothing_is_acknowledged_before_it_is_synced(path: Path, nouns: Any, disk: Faults) -> None:
+    async def road(store: Store) -> None:
+        disk.calls.clear()
+        assert await nouns.accept(store, nouns.message()) == [None]
+        assert disk.calls[-1] == "sync smppbridge.db-wal"
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+
+
+@pytest.mark.parametrize("fault", ["sync", "write"])
+def test_after_the_disk_failed_nothing_is_acknowledged_until_it_is_opened_anew(
+    path: Path, nouns: Any, disk: Faults, fault: str
+) -> None:
+    before, lost, after = nouns.message(), nouns.message(), nouns.message()
+
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, before) == [None]
+        disk.fault = (fault, "-wal", apsw.IOError)
+        [verdict] = await nouns.accept(store, lost)
+        refused(verdict, "look at the disk, then restart", temporary=False)
+        disk.fault = None
+        [verdict] = await nouns.accept(store, after)
+        refused(verdict, "look at the disk", temporary=False)
+        with pytest.raises(StoreFailed):
+            await store.apply([Began(id=before.id, provider="smsc")], NOW)
+        assert await store.find(before.id)
+        assert await store.find(lost.id) is None
+
+    async def later(store: Store) -> None:
+        assert [message.id for message in await store.list(Filter())] == [before.id]
+        assert (await store.stats()).waiting == 1
+        assert await store.last_id() == before.id
+        assert await nouns.accept(store, after) == [None]
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+    walk(SqliteStore(path), later)
+
+
+def test_a_full_disk_refuses_and_the_next_batch_tries_again(path: Path, nouns: Any, disk: Faults) -> None:
+    lost, kept = nouns.message("same", duplicate_window=60_000), nouns.message("same", duplicate_window=60_000)
+
+    async def road(store: Store) -> None:
+        disk.fault = ("write", "-wal", apsw.FullError)
+        verdicts = await nouns.accept(store, lost, nouns.message())
+        for verdict in verdicts:
+            refused(verdict, "no room left", temporary=True)
+        with pytest.raises(StoreFailed, match="no room left"):
+            await store.hold(nouns.part(1))
+        disk.fault = None
+        # What was refused is not the first of anything.
+        assert await nouns.accept(store, kept) == [None]
+        assert await store.last_id() == kept.id
+        assert await store.find(lost.id) is None
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+
+
+def test_changes_that_the_disk_refused_have_not_happened(path: Path, nouns: Any, disk: Faults) -> None:
+    message = nouns.message()
+    settle = Settled(id=message.id, state=MessageState.DELIVERED, reason="test")
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, message)
+        disk.fault = ("write", "-wal", apsw.FullError)
+        with pytest.raises(StoreFailed):
+            await store.apply([Began(id=message.id, provider="smsc")], NOW)
+        with pytest.raises(StoreFailed):
+            await store.apply([settle], NOW)
+        disk.fault = None
+        assert (await store.stats()).outbox == {}
+        [applied] = await store.apply([settle], NOW)
+        assert applied.ended
+        assert applied.message is not None
+        assert applied.message.progress.attempts == 0
+        assert [receipt.message.id for receipt in await store.receipts("demo", 0, 10)] == [message.id]
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+
+
+def test_a_checkpoint_that_fails_ends_the_store_too(
+    path: Path, nouns: Any, disk: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 4)
+
+    async def road(store: Store) -> None:
+        disk.fault = ("sync", ".db", apsw.IOError)
+        for _ in range(1000):
+            [verdict] = await nouns.accept(store, nouns.message())
+            if verdict:
+                break
+        refused(verdict, "look at the disk", temporary=False)
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+
+
+# Mistakes of ours ----------------------------------------------------------------------------------------------------
+
+
+def test_a_mistake_in_one_piece_of_work_fails_that_piece_alone(path: Path, nouns: Any) -> None:
+    first, twice, last = nouns.message(), nouns.message(), nouns.message()
+    unwritable = nouns.message(source="\ud800")
+
+    async def road(store: Store) -> None:
+        verdicts = await nouns.accept(store, first, twice, unwritable, nouns.message(id=twice.id), last)
+        assert [verdict is None for verdict in verdicts] == [True, True, False, False, True]
+        refused(verdicts[2], "a mistake of the program", temporary=False)
+        refused(verdicts[3], "a mistake of the program", temporary=False)
+        assert len(await store.list(Filter())) == 3
+
+    walk(SqliteStore(path), road)
+
+
+def test_one_who_stops_listening_does_not_stop_the_others(path: Path, nouns: Any) -> None:
+    def broken(batch: Sequence[tuple[Message, Verdict]]) -> None:
+        raise RuntimeError("a mistake in a session")
+
+    async def road(store: Store) -> None:
+        seen: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
+        asked = asyncio.ensure_future(store.claim(NOW, 1))
+        store.accept(nouns.message(), broken)
+        await asyncio.sleep(0)
+        asked.cancel()
+        assert await nouns.accept(store, nouns.message()) == [None]
+        assert [str(context["exception"]) for context in seen] == ["a mistake in a session"]
+
+    walk(SqliteStore(path), road)
+
+
+# The file ------------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_else_may_read_what_is_stored(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        await nouns.accept(store, nouns.message())
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        names = ("smppbridge.db", "smppbridge.db-shm", "smppbridge.db-wal", "smppbridge.db.lock")
+        assert modes == dict.fromkeys(names, 0o600)
+
+    walk(SqliteStore(path), road)
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    program = f"""
+import asyncio, pathlib
+from smppbridge.store.sqlite import SqliteStore
+try:
+    asyncio.run(SqliteStore(pathlib.Path({str(path)!r})).open())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+    async def road(store: Store) -> None:
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
+        said, _ = await other.communicate()
+        assert said.decode() == f"StoreFailed {path} is in use by process {os.getpid()}; stop it first\n"
+        with pytest.raises(StoreFailed, match="in use by process"):
+            await SqliteStore(path).open()
+
+    walk(SqliteStore(path), road)
+    walk(SqliteStore(path), nothing)
+
+
+def test_what_is_no_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("these are my notes, do not overwrite them\n" * 100)
+    with pytest.raises(StoreFailed, match="is not a database: choose another path"):
+        walk(SqliteStore(path), nothing)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    db = apsw.Connection(str(path))
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    with pytest.raises(StoreFailed, match="a database of another program"):
+        walk(SqliteStore(path), nothing)
+
+
+def test_a_newer_database_is_refused(path: Path) -> None:
+    walk(SqliteStore(path), nothing)
+    db = apsw.Connection(str(path))
+    db.pragma("user_version", 999)
+    db.close()
+    with pytest.raises(StoreFailed, match="has schema 999, this version of smppbridge knows schemas up to"):
+        walk(SqliteStore(path), nothing)
+
+
+def test_a_damaged_database_says_what_to_do(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *(nouns.message(stage=Stage.WAITING, pdu=bytes(200)) for _ in range(200)))
+
+    walk(SqliteStore(path), road)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(StoreFailed, match=r"is damaged .*restore a backup"):
+        walk(SqliteStore(path), nothing)
+    # The lock is given back, so that the repaired file can be opened.
+    path.unlink()
+    walk(SqliteStore(path), nothing)
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed, match="cannot be made"):
+        walk(SqliteStore(tmp_path / "file" / "var" / "smppbridge.db"), nothing)
+
+
+# A crash -------------------------------------------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, pathlib, sys
+from smppbridge.ids import IdGenerator
+from smppbridge.model import Kind, Message, Notify, Progress, Sms, Stage
+from smppbridge.store.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(pathlib.Path(sys.argv[1]))
+    await store.open()
+    ids = IdGenerator(last=await store.last_id())
+    def submit():
+        id = ids.next()
+        store.accept(Message(
+            id=id, account="demo", bind=1, sequence=1, kind=Kind.SMS, command=Sms(text=str(id)), source="s",
+            source_ton=0, source_npi=0, destination="1", destination_ton=0, destination_npi=0, priority=0,
+            registered_delivery=1, notify=Notify.SMPP, data_coding=0, pdu=b"pdu", accepted_at=1, expires=2), arrived)
+    def arrived(batch):
+        print(*(message.id for message, verdict in batch if verdict is None), flush=True)
+        for _ in batch:
+            submit()
+    for _ in range(50):
+        submit()
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill_exactly_once(path: Path) -> None:
+    acknowledged: list[int] = []
+    for cycle in range(3):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        # Killed in the middle of whatever it does after so many lines.
+        lines = [child.stdout.readline() for _ in range(20 + 15 * cycle)]
+        child.send_signal(signal.SIGKILL)
+        lines += child.stdout.read().split("\n")[:-1]
+        child.wait()
+        child.stdout.close()
+        acknowledged += [int(id) for line in lines for id in line.split()]
+
+        async def road(store: Store) -> list[int]:
+            return [message.id for message in await store.list(Filter(limit=1_000_000))]
+
+        stored = walk(SqliteStore(path), road)
+        assert len(stored) == len(set(stored))
+        assert len(acknowledged) == len(set(acknowledged))
+        assert set(acknowledged) <= set(stored)
+
+
+# How much work a question is -----------------------------------------------------------------------------------------
+
+
+def test_counts_and_memory_of_messages_under_way_stay_bounded(path: Path, nouns: Any) -> None:
+    messages = [nouns.message() for _ in range(300)]
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *messages)
+        # Changed from memory, and after it has let go of them from the disk: with the same outcome.
+        for message in messages:
+            [applied] = await store.apply([Began(id=message.id, provider="smsc")], NOW)
+            assert applied.message is not None
+            assert applied.message.progress.attempts == 1
+        assert (await store.stats()).in_flight == 300
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_LIVE", 10)
+        walk(SqliteStore(path), road)

@@ -1,0 +1,127 @@
+"""Every statement is one that SQLite understands, and the hot ones cost the same however much waits."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import apsw
+import apsw.ext
+import pytest
+
+from smppbridge.store import database
+from smppbridge.store.statements import SQL, Bulk, ask
+
+IDS = apsw.carray(array("q", [1, 2, 3]))
+NAMES = apsw.carray(("a", "b"))
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Any:
+    path = tmp_path / "smppbridge.db"
+    database.prepare(path)
+    db = database.connect(path, cache=1024, write=True)
+    database.migrate(db, path)
+    yield db
+    db.close()
+
+
+def plan(db: apsw.Connection, name: str, values: Any = None) -> list[str]:
+    sql = SQL[name].replace("{rows}", "(?)") if values is None else SQL[name]
+    return [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, values or ()).fetchall()]
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_every_statement_names_only_what_there_is(db: apsw.Connection, name: str) -> None:
+    sql = SQL[name]
+    if "{rows}" in sql:
+        # As many values as the widest has; which of them are used is for `Bulk`'s own test.
+        sql = sql.replace("{rows}", "(" + ",".join("?" * width(name)) + ")")
+    cursor = db.cursor()
+    cursor.execute("EXPLAIN " + sql, dict.fromkeys(cursor_names(db, sql)) or (None,) * count(db, sql))
+    assert "{" not in sql
+
+
+def width(name: str) -> int:
+    from smppbridge.store import ledger
+
+    [bulk] = [one for one in vars(ledger).values() if isinstance(one, Bulk) and one.name == name]
+    return bulk.width
+
+
+def count(db: apsw.Connection, sql: str) -> int:
+    return apsw.ext.query_info(db, sql).bindings_count
+
+
+def cursor_names(db: apsw.Connection, sql: str) -> list[str]:
+    return [name for name in apsw.ext.query_info(db, sql).bindings_names if name and not name.isdigit()]
+
+
+HOT = {
+    "claim": ((0, 1, 10), "SEARCH m USING INDEX message_waiting (priority=? AND due<?)"),
+    "claim_doubtful": ((1, 10), "SEARCH m USING INDEX message_with_provider (due<?)"),
+    "in_doubt": ((10,), "SEARCH m USING INDEX message_unsent (stage=?)"),
+    "ready_to_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
+    "next_due_waiting": ((0,), "SEARCH message USING COVERING INDEX message_waiting (priority=?)"),
+    "next_due_with_provider": ((), "SEARCH message USING COVERING INDEX message_with_provider"),
+    "count_waiting": ((), "SCAN message USING COVERING INDEX message_waiting"),
+    "oldest_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
+    "messages": ((IDS,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
+    "receipts": (("demo", 0, 10), "SEARCH o USING INDEX outbox_account (account=? AND rowid>?)"),
+    "receipts_by_http": ((1, 10), "SEARCH o USING INDEX outbox_due (due<?)"),
+    "queue_head": (("demo", 10), "SEARCH outbox USING INDEX outbox_account (account=?)"),
+    "arrivals": (("demo", 0, 10), "SEARCH outbox USING INDEX outbox_account (account=? AND rowid>?)"),
+    "delete_outbox": ((IDS,), "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"),
+    "referred": (("smsc", NAMES), "SEARCH reference USING PRIMARY KEY (provider=? AND ref=?)"),
+    "parked": (("smsc", NAMES), "SEARCH parked USING INDEX parked_ref (provider=? AND ref=?)"),
+    "accepted_at": ((1,), "SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"),
+    "oldest_messages": ((1, 10), "SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"),
+    "oldest_outbox": ((10,), "SCAN outbox"),
+    "oldest_receipt": ((), "SCAN outbox"),
+    "spoken_of": ((IDS,), "SEARCH outbox USING COVERING INDEX outbox_message (message=?)"),
+    "forget_lines": ((IDS,), "SEARCH line USING PRIMARY KEY (message=?)"),
+    "forget_parts": ((IDS,), "SEARCH part USING COVERING INDEX part_message (message=?)"),
+    "forget_messages": ((IDS,), "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+    "list": (None, "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_what_is_asked_often_goes_by_an_index(db: apsw.Connection, name: str) -> None:
+    values, first = HOT[name]
+    if values is None:
+        values = dict.fromkeys(cursor_names(db, SQL[name]), 0)
+    steps = plan(db, name, values)
+    assert steps[0] == first
+    assert not [step for step in steps if "TEMP B-TREE" in step and name not in ("parked",)]
+    assert not [step for step in steps[1:] if step.startswith("SCAN") and "carray" not in step]
+
+
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        ("update_progress", "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("insert_lines", "SEARCH line USING PRIMARY KEY (message=?)"),
+        ("sets_held", "SEARCH p USING INDEX part_held (account=? AND source=? AND destination=? AND reference=?"),
+        ("sets_joined", "SEARCH p USING INDEX part_joined (account=? AND source=? AND destination=? AND reference=?"),
+    ],
+)
+def test_bulk_statements_go_from_the_rows_to_the_table(db: apsw.Connection, name: str, looks: str) -> None:
+    marks = "(" + ",".join("?" * width(name)) + ")"
+    sql = SQL[name].replace("{rows}", ", ".join([marks] * 5))
+    steps = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, (None,) * (5 * width(name))).fetchall()]
+    assert [step for step in steps if step.startswith(looks)], steps
+    assert not [step for step in steps if step.startswith(("SCAN message", "SCAN p", "SCAN line"))]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 127, 128, 129, 300])
+def test_as_many_rows_as_there_are_arrive(db: apsw.Connection, rows: int) -> None:
+    Bulk("upsert_references", 3).run(db, [("smsc", str(n), n) for n in range(rows)])
+    assert db.execute("SELECT count(*), count(DISTINCT message) FROM reference").get == (rows, rows)
+
+
+def test_a_bulk_statement_gives_back_what_it_found(db: apsw.Connection) -> None:
+    Bulk("insert_lines", 5).run(db, [(7, 1, 10, "one", ""), (7, 2, 11, "two", ""), (8, 1, 12, "other", "")])
+    Bulk("insert_lines", 5).run(db, [(7, 1, 13, "three", "detail")])
+    assert [event for _, event, _ in ask(db, "lines", (7,))] == ["one", "two", "three"]
