@@ -239,6 +239,8 @@ class AccountConfig(Table):
     burst: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
     #: SUBMIT_SM being stored at once for this account.
     max_pending: Annotated[Whole, Unit("messages")] = Field(default=2000, ge=1)
+    #: Whether a refused SUBMIT_SM says why in additional_status_info_text; auto: to clients that bind with 5.0.
+    reasons: Literal["auto", "always", "never"] = "auto"
     #: The text may say what it is (`__VIBER__: …`); off: every text is an SMS.
     conventions: Switch = True
     #: What data_coding 0 is when nothing in the text tells. `system_type = ISO` at bind wins.

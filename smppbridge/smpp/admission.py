@@ -42,6 +42,9 @@ _N, _R, _P = 2**14, 8, 1
 #: OpenSSL refuses to use more than it is told; 128 * n * r and some.
 _MEMORY = 64 * 1024 * 1024
 
+#: `reasons` of an account, for `Session.bind_accepted`.
+_REASONS = {"auto": None, "always": True, "never": False}
+
 #: Hashes computed at once; each takes a core and 16 MiB.
 _AT_ONCE = 2
 
@@ -152,7 +155,7 @@ class Doorkeeper:
             return _refused(CommandStatus.ESME_RINVPASWD, _wrong_password(config, request.password))
         if request.bind_type not in config.bind_types:
             return _refused(CommandStatus.ESME_RBINDFAIL, f"{request.bind_type} is not in bind_types")
-        return Admission(account=name, max_binds=config.max_binds)
+        return Admission(account=name, max_binds=config.max_binds, reasons=_REASONS[config.reasons])
 
     async def _knows_password(self, name: str, config: AccountConfig, password: str) -> bool:
         if config.password:

@@ -93,6 +93,13 @@ def test_kinds_of_bind() -> None:
     assert ask("sender", "wrong", NEIGHBOUR, "receiver").status is INVPASWD
 
 
+@pytest.mark.parametrize(("reasons", "told"), [("auto", None), ("always", True), ("never", False)])
+def test_the_account_says_whether_reasons_are_told(reasons: str, told: bool | None) -> None:
+    request = BindRequest(bind_type="receiver", system_id="demo", password="secret")
+    admission = asyncio.run(Doorkeeper({"demo": account(reasons=reasons)}).admit(request, NEIGHBOUR))
+    assert admission.reasons is told
+
+
 def test_a_password_that_passed_is_not_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from smppbridge.smpp import admission
 
