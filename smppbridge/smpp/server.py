@@ -14,6 +14,7 @@ What an operator sees in the log:
   plain port shows as "framing lost: command_length 369295617 …").
   Clients that only connect and go, as load balancers do to see whether we live, are logged at debug.
 * "application failed" (error, with traceback): a bug; the SUBMIT_SM or BIND concerned is answered with ESME_RSYSERR.
+* "link failed" (error, with traceback): a bug here; the connection is cut.
 
 Passwords and texts are never logged.
 """
@@ -205,7 +206,7 @@ class Link(asyncio.Protocol):
     @property
     def unwritten(self) -> int:
         """Octets that are not even with our own kernel."""
-        return self._transport.get_write_buffer_size() if self._open else 0
+        return self.session.unsent + self._transport.get_write_buffer_size() if self._open else 0
 
     @property
     def fileno(self) -> int:
@@ -600,13 +601,24 @@ class SmppServer:
     def _flush(self) -> None:
         touched, self._touched = self._touched, []
         for link in touched:
-            link.flush()
+            try:
+                link.flush()
+            except Exception:
+                self._give_up(link)
 
     def _tick(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(self._tick_every, self._tick)
         now = self.now()
         for link in [link for link in self.links.values() if link.wake_at <= now]:
-            link.tick(now)
-        self._ticker = asyncio.get_running_loop().call_later(self._tick_every, self._tick)
+            try:
+                link.tick(now)
+            except Exception:
+                self._give_up(link)
+
+    def _give_up(self, link: Link) -> None:
+        """A bug that one link met costs that link and no other."""
+        log.exception("link failed", peer=link.peer, account=link.account, link=link.id)
+        link.abort()
 
 
 async def _listen(listen: str) -> socket.socket:

@@ -495,6 +495,11 @@ class Session:
         """Whether `data_to_send` would return anything."""
         return bool(self._out)
 
+    @property
+    def unsent(self) -> int:
+        """How many octets it would return."""
+        return sum(map(len, self._out))
+
     def data_to_send(self) -> bytes:
         """What is to be written now."""
         out = self._out

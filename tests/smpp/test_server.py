@@ -523,7 +523,7 @@ def test_wrong_pdus_are_answered_and_the_link_lives(run: Run) -> None:
 
 def test_who_does_not_bind_in_time_is_closed(run: Run) -> None:
     async def test() -> None:
-        async with world(session_init_timeout=0.1) as here:
+        async with world(session_init_timeout=0.2) as here:
             client = await here.connect()
             client.send(EnquireLink())
             assert type(await client.receive()) is EnquireLinkResp
@@ -535,7 +535,7 @@ def test_who_does_not_bind_in_time_is_closed(run: Run) -> None:
 
 def test_who_falls_silent_is_asked_and_then_closed(run: Run) -> None:
     async def test() -> None:
-        async with world(enquire_link_after=0.06, inactivity_timeout=0.2) as here:
+        async with world(enquire_link_after=0.06, inactivity_timeout=0.3) as here:
             client = await here.bound()
             assert type(await client.receive()) is EnquireLink
             while not await client.ended():
@@ -548,7 +548,7 @@ def test_who_falls_silent_is_asked_and_then_closed(run: Run) -> None:
 
 def test_who_answers_our_question_stays(run: Run) -> None:
     async def test() -> None:
-        async with world(enquire_link_after=0.05, inactivity_timeout=0.15) as here:
+        async with world(enquire_link_after=0.05, inactivity_timeout=0.8) as here:
             client = await here.bound()
             for _ in range(5):
                 question = await client.receive()
@@ -622,6 +622,45 @@ def test_a_bug_in_the_application_costs_one_answer(run: Run, log: Any) -> None:
 
     run(test())
     assert [line["event"] for line in log if line["log_level"] == "error"] == ["application failed"]
+
+
+@pytest.mark.parametrize("where", ["tick", "data_to_send"])
+def test_a_bug_in_one_link_costs_that_link(where: str, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(enquire_link_after=0.03, inactivity_timeout=2) as here:
+            broken, whole = await here.bound(), await here.bound()
+            here.desk.at_once = False
+            whole.send(SubmitSm())
+            await here.desk.until("submitted")
+            first, second = here.desk.links
+            first.session = _Broken(first.session, where)  # type: ignore[assignment]
+            first.unbind()
+            second.respond_submit(here.desk.waiting[0], 0, "1")
+            assert type(await whole.receive()) is SubmitSmResp
+            assert type(await whole.receive()) is EnquireLink
+            with contextlib.suppress(EOFError, ConnectionError):
+                while True:
+                    await broken.receive()
+            await here.desk.until("down")
+            assert type(await whole.receive()) is EnquireLink
+
+    run(test())
+    assert {line["event"] for line in log if line["log_level"] == "error"} == {"link failed"}
+
+
+class _Broken:
+    """A session with a bug in one method."""
+
+    def __init__(self, session: Any, where: str) -> None:
+        self._session = session
+        self._where = where
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "wake_at":
+            return 0
+        if name == self._where:
+            raise RuntimeError("a bug")
+        return getattr(self._session, name)
 
 
 def test_a_bug_at_the_door_refuses(run: Run, log: Any) -> None:
