@@ -86,12 +86,12 @@ class Pdu:
 PDUS: dict[int, type[Pdu]] = {}
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, time, octets, array))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def _record(cls: type[_T]) -> type[_T]:
     return dataclass(slots=True, kw_only=True)(cls)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, octet, integer, c_octets, time, octets, array))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def _pdu(cls: type[_P]) -> type[_P]:
     made = dataclass(slots=True, kw_only=True, repr=False)(cls)
     if "command_id" in vars(made):

@@ -17,22 +17,23 @@ from typing import Any
 
 import structlog
 import uvloop
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from pdu import SubmitSm
 
 from . import __version__
-from .config import Config, ConfigError, diff, load
+from .config import Config, ConfigError, Finding, check, diff
 from .delivery.handler import Handlers
 from .delivery.outbox import Outbox
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.routing import Router
 from .ids import IdGenerator, wall_clock
+from .journal import Journal
 from .logs import set_up
 from .model import Incoming, Millis, Notify, Receipt
 from .notify import Notifier
 from .providers.base import Callback, Provider
-from .providers.registry import build
+from .providers.registry import adapter_class, build
 from .readings import reading
 from .smpp.admission import Admission, Doorkeeper
 from .smpp.bound import Bound
@@ -67,6 +68,7 @@ class Gateway:
         self.draining = False
         self.store: Store = _store(config)
         self.bound = Bound()
+        self.journal = Journal(config.log.message_lines)
         self._work: set[asyncio.Task[None]] = set()
         self._http: Listener | None = None
 
@@ -79,7 +81,9 @@ class Gateway:
         self.ids = IdGenerator(config.store.node, await self.store.last_id(), self.clock)
         self.doorkeeper = Doorkeeper(config.accounts)
         self.providers = _providers(config)
-        self.outbox = Outbox(accounts=config.accounts, store=self.store, bound=self.bound, clock=self.clock)
+        self.outbox = Outbox(
+            accounts=config.accounts, store=self.store, bound=self.bound, clock=self.clock, journal=self.journal
+        )
         self.handlers = Handlers(accounts=config.accounts, store=self.store, clock=self.clock)
         self.dispatcher = Dispatcher(
             config=config.providers,
@@ -99,6 +103,7 @@ class Gateway:
             outlet=self.dispatcher,
             clock=self.clock,
             applied=self._applied,
+            journal=self.journal,
         )
         self.callbacks = Callbacks(
             providers=self.providers,
@@ -182,10 +187,9 @@ class Gateway:
             receipts = [receipt for receipt in receipts if receipt.channel is Notify.SMPP]
         self.outbox.offer(receipts)
 
-    async def _callback_within(self, name: str, callback: Callback) -> None:
+    async def _callback_within(self, name: str, callback: Callback) -> Response:
         """A provider in this process calls us: the same way in as through the HTTP listener, but for the door."""
-        if provider := self.providers.get(name):
-            await self.callbacks.take(provider, callback)
+        return await self.callbacks.take(self.providers[name], callback)
 
     async def _receive(self, name: str, incoming: Sequence[Incoming]) -> None:
         """Messages from subscribers have no route to an account yet: refused, so that the provider keeps them."""
@@ -312,19 +316,35 @@ async def _reload_on(event: asyncio.Event, path: Path, gateway: Gateway, notifie
         event.clear()
         notifier.reloading()
         try:
-            config = load(path)
+            config, warnings = _checked(path)
+            _warn(warnings)
             changes = diff(gateway.config, config)
             gateway.reload(config)
             log.info("reloaded", changes=changes)
-        except ConfigError as mistakes:
-            log.error("not reloaded: the old settings stay", mistakes=str(mistakes))
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: the old settings stay", mistake=str(mistake))
         notifier.ready()
+
+
+def _checked(path: Path) -> tuple[Config, Sequence[Finding]]:
+    """What stands in the file, secrets filled in, adapters asked, and what is worth a warning. Raises ConfigError."""
+    checked = check(path, adapter_class)
+    if checked.config is None:
+        raise ConfigError(checked.mistakes)
+    return checked.config, checked.warnings
+
+
+def _warn(warnings: Sequence[Finding]) -> None:
+    for warning in warnings:
+        structlog.get_logger("gateway").warning("configuration", warning=str(warning))
 
 
 def serve(path: Path) -> int:
     """`smppbridge serve`. Raises ConfigError for what is wrong in the file."""
-    config = load(path)
-    set_up(config.log)
+    config, warnings = _checked(path)
+    set_up(config.log, secrets=config.secrets())
+    _warn(warnings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # What was built at start stays; collecting it again and again costs a tenth of the throughput.
     gc.freeze()

@@ -19,7 +19,7 @@ async def reading(gateway: Gateway) -> Reading:
     stored = await gateway.store.stats()
     now = gateway.clock()
     smpp, accounts = gateway.smpp, gateway.submission.accounts
-    binds = Counter((link.account, link.bind_type) for link in gateway.bound.links.values())
+    binds: Counter[tuple[str, ...]] = Counter((link.account, link.bind_type) for link in gateway.bound.links.values())
     found: dict[str, dict[tuple[str, ...], Value]] = {
         "smppbridge_connections": {(): len(smpp.links)},
         "smppbridge_connections_opened": {(): smpp.stats.opened},

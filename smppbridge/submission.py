@@ -33,6 +33,7 @@ from pdu import (
 from .commands import Malformed, read
 from .config import AccountConfig
 from .ids import IdGenerator
+from .journal import Journal
 from .lifecycle import Settled
 from .model import KIND_OF, Binary, Command, Kind, Message, Millis, Notify, Part, Progress, Stage
 from .smpp.bound import Bound
@@ -156,6 +157,7 @@ class Submission:
         outlet: Outlet,
         clock: Callable[[], Millis],
         applied: Callable[[Sequence[Applied]], None],
+        journal: Journal,
     ) -> None:
         self._store = store
         self._ids = ids
@@ -163,6 +165,7 @@ class Submission:
         self._outlet = outlet
         self._clock = clock
         self._applied = applied
+        self._journal = journal
         self._max_pending = max_pending
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -211,6 +214,9 @@ class Submission:
                 self._answer_verdict(link, account, message.sequence, verdict)
         for message in accepted:
             self._outlet.offer(message)
+        if accepted and self._journal.open(len(accepted)):
+            for message in accepted:
+                self._journal.say("accepted", message, sequence=message.sequence)
         self._settle_down()
 
     def _answer_verdict(
@@ -244,6 +250,8 @@ class Submission:
     def _refuse(self, link: Link, account: AccountState, sequence: int, status: CommandStatus, reason: str) -> None:
         account.refused[status.name] += 1
         link.respond_submit(sequence, status, "", reason)
+        if self._journal.open(1):
+            self._journal.say("refused", account=account.name, sequence=sequence, status=status.name, reason=reason)
 
     # Limits and fields -----------------------------------------------------------------------------------------------
 

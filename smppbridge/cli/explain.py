@@ -19,6 +19,7 @@ from pdu.text import CODINGS
 from ..config import MASK, Config, is_secret, mask
 from ..dispatch.routing import Decision, Router
 from ..ids import IdGenerator
+from ..journal import Journal
 from ..model import Kind, Message, Sms
 from ..providers.base import Provider
 from ..providers.registry import BadSettings, adapter_class, build
@@ -152,6 +153,7 @@ def _submit(console: Console, config: Config, account: str, router: Router, pdu:
         outlet=tray,
         clock=_now,
         applied=_nothing,
+        journal=Journal(0),
     )
     submission.submitted(cast(Link, desk), pdu, encode(pdu))
     if tray.message is None:

@@ -20,6 +20,7 @@ from typing import TypeAlias
 import structlog
 
 from ..config import AccountConfig
+from ..journal import Journal
 from ..model import Millis, Receipt
 from ..smpp.bound import Bound
 from ..smpp.server import Link
@@ -87,11 +88,18 @@ class Outbox:
     """The receipts of all accounts."""
 
     def __init__(
-        self, *, accounts: dict[str, AccountConfig], store: Store, bound: Bound, clock: Callable[[], Millis]
+        self,
+        *,
+        accounts: dict[str, AccountConfig],
+        store: Store,
+        bound: Bound,
+        clock: Callable[[], Millis],
+        journal: Journal,
     ) -> None:
         self._store = store
         self._bound = bound
         self._clock = clock
+        self._journal = journal
         self._queues = {name: _Queue(name, config) for name, config in accounts.items()}
         self._answered: list[Receipt] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -244,6 +252,9 @@ class Outbox:
             while self._answered:
                 batch, self._answered = self._answered, []
                 await self._store.delivered(batch, self._clock())
+                if self._journal.open(len(batch)):
+                    for receipt in batch:
+                        self._journal.say("receipt", receipt.message, state=receipt.state.name)
                 for receipt in batch:
                     if queue := self._queues.get(receipt.account):
                         queue.known.pop(receipt.seq, None)

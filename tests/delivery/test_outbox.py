@@ -7,6 +7,7 @@ import pytest
 from pdu import MessageState, Tag
 from smppbridge.config import AccountConfig
 from smppbridge.delivery.outbox import Outbox
+from smppbridge.journal import Journal
 from smppbridge.lifecycle import Settled
 from smppbridge.model import KIND_OF, Message, Notify, Progress, Sms, Stage
 from smppbridge.store.memory import MemoryStore
@@ -53,7 +54,9 @@ class Bench:
         self.store = MemoryStore()
         self.bound = Receivers()
         self.accounts = {"demo": AccountConfig(password="x", allowed_networks=(), **account)}
-        self.outbox = Outbox(accounts=self.accounts, store=self.store, bound=self.bound, clock=lambda: self.now)
+        self.outbox = Outbox(
+            accounts=self.accounts, store=self.store, bound=self.bound, clock=lambda: self.now, journal=Journal(0)
+        )
 
     async def finished(self, *ids, part_ids=()):
         """Messages that have just been delivered; offered to the outbox as the dispatcher does."""
