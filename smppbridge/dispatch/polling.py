@@ -85,7 +85,7 @@ class Poller:
                 waiting.clear()
 
     def _pump(self, lane: Lane) -> None:
-        waiting = self._waiting[lane.name]
+        waiting = self._waiting.get(lane.name)
         while waiting and self._under_way.get(lane.name, 0) < _AT_ONCE and not (self._engine.halted or lane.retired):
             batch = [waiting.popleft() for _ in range(min(len(waiting), lane.adapter.ask_batch))]
             self._under_way[lane.name] = self._under_way.get(lane.name, 0) + 1

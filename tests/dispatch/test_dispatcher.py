@@ -726,6 +726,35 @@ def test_statuses_are_asked_for_in_batches_and_more_and_more_seldom(road: Any, t
     run(work)
 
 
+def test_a_provider_that_is_slow_to_answer_questions_gets_no_more_than_it_takes(
+    road: Any, told: Any, message: Make
+) -> None:
+    async def work() -> None:
+        a = told("a", batch=100, ask_batch=1)
+        async with road(a) as r:
+            await r.dispatcher.start()
+            await r.accept(*(message(id) for id in range(1, 51)))
+            await r.quiet()
+            gate = asyncio.Event()
+
+            async def slowly() -> str:
+                await gate.wait()
+                return "nothing"
+
+            a.answers_to_ask = [slowly(), slowly()]
+            await r.pass_time(10 * SECOND)
+            assert len(a.questions) == 2
+            assert r.dispatcher.stats["asking"] == 20
+            gate.set()
+            await r.quiet()
+            assert len(a.questions) == 20
+            # The others come back by themselves.
+            await r.pass_time(60 * SECOND)
+            assert sorted({id for ids in a.questions for id in ids}) == list(range(1, 51))
+
+    run(work)
+
+
 def test_without_a_status_it_ends_unknown_when_the_grace_is_over(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b = told("a", ask_batch=1), told("b")
@@ -1079,6 +1108,19 @@ def test_expiry_on_disk_does_not_wait_for_a_lane_that_is_full(road: Any, told: A
             assert (await r.progress(2000)).state is MessageState.EXPIRED
             # Going back and forth between memory and disk is no news.
             assert await r.told(2000) == ["accepted", "final"]
+
+    run(work)
+
+
+def test_objects_introduce_themselves(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"max_in_flight": 1}}) as r:
+            a.meanwhile = lambda ids: asyncio.Event().wait()
+            await r.dispatcher.start()
+            await r.accept(message(1), message(2))
+            await r.quiet()
+            assert repr(r.dispatcher) == "<Dispatcher held=2 [<Lane a closed queued=1 requests=1>]>"
 
     run(work)
 
