@@ -749,7 +749,8 @@ def test_a_provider_that_is_slow_to_answer_questions_gets_no_more_than_it_takes(
             await r.quiet()
             assert len(a.questions) == 20
             # The others come back by themselves.
-            await r.pass_time(60 * SECOND)
+            for _ in range(12):
+                await r.pass_time(10 * SECOND)
             assert sorted({id for ids in a.questions for id in ids}) == list(range(1, 51))
 
     run(work)
