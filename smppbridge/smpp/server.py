@@ -35,6 +35,7 @@ import structlog
 from pdu import CommandStatus, DeliverSm, Pdu, SubmitSm
 
 from ..config import SmppConfig, Tls, address
+from ..ids import IdGenerator
 from .admission import Admission
 from .bound import Bound
 from .session import Answered, BindRequest, Counters, Ending, Event, How, Session
@@ -460,9 +461,7 @@ class SmppServer:
         self._touched: list[Link] = []
         self._closing = False
         self._empty = asyncio.Event()
-        self._started_at = int(time.time())
-        self._node = node
-        self._count = 0
+        self._ids = IdGenerator(node)
 
     def __repr__(self) -> str:
         return f"<SmppServer {', '.join(self.addresses)}: {len(self.links)} links, {len(self.bound.links)} bound>"
@@ -545,12 +544,10 @@ class SmppServer:
     def next_id(self) -> int:
         """An id for a link that fits into 63 bits and is unique over restarts and nodes.
 
-        The second of the start, the node, and a count; after a million links the second after the start is used up
-        as well, which is long over by then.
+        Made like the ids of messages: a gateway that starts again within a second must not give an old link's id, or a
+        resend would look like a repetition on the same link.
         """
-        seconds, count = divmod(self._count, 1 << 20)
-        self._count += 1
-        return (self._started_at + seconds) << 28 | self._node << 20 | count
+        return self._ids.next()
 
     def session(self, now: int) -> Session:
         """A session under the settings of this moment."""

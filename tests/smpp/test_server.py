@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -160,10 +161,13 @@ class Client:
 class World:
     """A server, its application, and clients that are closed at the end."""
 
-    def __init__(self, server: SmppServer, desk: Desk) -> None:
-        self.server = server
-        self.desk = desk
+    def __init__(self, settings: dict[str, Any]) -> None:
+        #: Seconds that have passed without anybody waiting for them.
+        self.passed = 0.0
+        self.desk = Desk()
         self.clients: list[Client] = []
+        config = SmppConfig.model_validate({"listeners": LOCAL} | settings)
+        self.server = SmppServer(config, self.desk, tick=0.02, clock=lambda: time.monotonic() + self.passed)
 
     @property
     def port(self) -> int:
@@ -178,6 +182,20 @@ class World:
         client = await self.connect()
         assert await client.bind(kind=kind) == 0
         return client
+
+    async def deaf(self) -> tuple[Client, Link]:
+        """A client that reads nothing any more, over kernels that keep little for it."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        client = Client(*await asyncio.open_connection(sock=sock))
+        self.clients.append(client)
+        assert await client.bind() == 0
+        (link,) = self.desk.links
+        link._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        return client, link
 
     async def smpplib(self, work: Callable[[Any], None], **options: Any) -> None:
         """Run a program of smpplib's in a thread; it ends by closing its socket."""
@@ -195,16 +213,14 @@ class World:
 
 @asynccontextmanager
 async def world(**settings: Any) -> AsyncIterator[World]:
-    desk = Desk()
-    server = SmppServer(SmppConfig.model_validate({"listeners": LOCAL} | settings), desk, tick=0.02)
-    await server.start()
-    here = World(server, desk)
+    here = World(settings)
+    await here.server.start()
     try:
         yield here
     finally:
         for client in here.clients:
             await client.close()
-        await server.stop(0.2)
+        await here.server.stop(0.2)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
@@ -523,10 +539,11 @@ def test_wrong_pdus_are_answered_and_the_link_lives(run: Run) -> None:
 
 def test_who_does_not_bind_in_time_is_closed(run: Run) -> None:
     async def test() -> None:
-        async with world(session_init_timeout=0.2) as here:
+        async with world() as here:
             client = await here.connect()
-            client.send(EnquireLink())
-            assert type(await client.receive()) is EnquireLinkResp
+            here.passed = 29
+            assert type(await client.ask(EnquireLink())) is EnquireLinkResp
+            here.passed = 31
             assert await client.ended()
             assert here.desk.heard == []
 
@@ -535,11 +552,12 @@ def test_who_does_not_bind_in_time_is_closed(run: Run) -> None:
 
 def test_who_falls_silent_is_asked_and_then_closed(run: Run) -> None:
     async def test() -> None:
-        async with world(enquire_link_after=0.06, inactivity_timeout=0.3) as here:
+        async with world() as here:
             client = await here.bound()
+            here.passed = 46
             assert type(await client.receive()) is EnquireLink
-            while not await client.ended():
-                pass
+            here.passed = 121
+            assert await client.ended()
             await here.desk.until("down")
             assert here.desk.endings == [Ending(How.CLOSED, "silent for too long")]
 
@@ -548,11 +566,14 @@ def test_who_falls_silent_is_asked_and_then_closed(run: Run) -> None:
 
 def test_who_answers_our_question_stays(run: Run) -> None:
     async def test() -> None:
-        async with world(enquire_link_after=0.05, inactivity_timeout=0.8) as here:
+        async with world() as here:
             client = await here.bound()
             for _ in range(5):
+                here.passed += 46
                 question = await client.receive()
+                assert type(question) is EnquireLink
                 client.send(EnquireLinkResp(sequence_number=question.sequence_number))
+                assert type(await client.ask(EnquireLink())) is EnquireLinkResp
             assert here.desk.endings == []
 
     run(test())
@@ -560,20 +581,23 @@ def test_who_answers_our_question_stays(run: Run) -> None:
 
 def test_who_does_not_read_is_not_read_from_and_then_closed(run: Run) -> None:
     async def test() -> None:
-        async with world(inactivity_timeout=0.2) as here:
-            client = await here.bound()
-            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-            (link,) = here.desk.links
+        async with world() as here:
+            client, link = await here.deaf()
             submit = encode(SubmitSm(sequence_number=9, short_message=b"x")) * 1000
-            most = 0
-            while not here.desk.endings:
-                if client.writer.transport.get_write_buffer_size() < 1_000_000:
-                    client.send(submit)
-                await asyncio.sleep(0.005)
-                most = max(most, link.unwritten)
-            # It stopped reading long before the answers to everything were waiting.
-            assert 0 < most < 1_000_000
-            assert not link._reading or link._leave_at
+            async with asyncio.timeout(20):
+                while link._writable:
+                    if client.writer.transport.get_write_buffer_size() < 1_000_000:
+                        client.send(submit)
+                    await asyncio.sleep(0.001)
+            assert not link._reading
+            taken = link.session.submitted
+            client.send(submit)
+            await asyncio.sleep(0.05)
+            # What it sends now stays with the kernels, and so do all its answers but a few.
+            assert link.session.submitted == taken
+            assert 0 < link.unwritten < 1_000_000
+            here.passed = 121
+            await here.desk.until("down")
             assert here.desk.endings == [Ending(How.CLOSED, "silent for too long")]
 
     run(test())
@@ -584,9 +608,7 @@ def test_who_leaves_answers_unread_at_the_cap_is_cut_off(run: Run, monkeypatch: 
 
     async def test() -> None:
         async with world(window=1) as here:
-            client = await here.bound()
-            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-            (link,) = here.desk.links
+            _, link = await here.deaf()
             while not here.desk.endings:
                 # The application sends without being asked, which the window would not let it do with DELIVER_SM.
                 link.respond(SubmitSmResp(message_id="1" * 60))
@@ -600,11 +622,9 @@ def test_who_leaves_answers_unread_at_the_cap_is_cut_off(run: Run, monkeypatch: 
 def test_what_the_kernel_still_holds_is_unread(run: Run) -> None:
     async def test() -> None:
         async with world() as here:
-            client = await here.bound()
-            (link,) = here.desk.links
+            client, link = await here.deaf()
             assert not here.server.bound.unread(link)
-            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-            client.send(encode(SubmitSm(sequence_number=9, short_message=b"x")) * 200_000)
+            client.send(encode(SubmitSm(sequence_number=9, short_message=b"x")) * 20_000)
             async with asyncio.timeout(5):
                 while not here.server.bound.unread(link):  # noqa: ASYNC110 - the kernel sets no event
                     await asyncio.sleep(0.005)
@@ -627,7 +647,7 @@ def test_a_bug_in_the_application_costs_one_answer(run: Run, log: Any) -> None:
 @pytest.mark.parametrize("where", ["tick", "data_to_send"])
 def test_a_bug_in_one_link_costs_that_link(where: str, run: Run, log: Any) -> None:
     async def test() -> None:
-        async with world(enquire_link_after=0.03, inactivity_timeout=2) as here:
+        async with world() as here:
             broken, whole = await here.bound(), await here.bound()
             here.desk.at_once = False
             whole.send(SubmitSm())
@@ -637,11 +657,11 @@ def test_a_bug_in_one_link_costs_that_link(where: str, run: Run, log: Any) -> No
             first.unbind()
             second.respond_submit(here.desk.waiting[0], 0, "1")
             assert type(await whole.receive()) is SubmitSmResp
-            assert type(await whole.receive()) is EnquireLink
             with contextlib.suppress(EOFError, ConnectionError):
                 while True:
                     await broken.receive()
             await here.desk.until("down")
+            here.passed = 46
             assert type(await whole.receive()) is EnquireLink
 
     run(test())
@@ -878,10 +898,17 @@ def test_ids_of_links_are_unique_and_fit() -> None:
     servers = [SmppServer(SmppConfig(listeners=LOCAL), None, node=node) for node in (0, 255)]  # type: ignore[arg-type]
     ids = [server.next_id() for server in servers for _ in range(3)]
     assert len(set(ids)) == 6
-    assert all(0 < number < 1 << 62 for number in ids)
-    servers[0]._count = 1 << 20
-    assert servers[0].next_id() not in ids
-    assert servers[0].next_id() >> 28 == servers[0]._started_at + 1
+    assert all(0 < number < 1 << 63 for number in ids)
+
+
+def test_a_server_that_starts_again_at_once_gives_no_old_id(run: Run) -> None:
+    async def test() -> None:
+        servers = [SmppServer(SmppConfig(listeners=LOCAL), None) for _ in range(2)]  # type: ignore[arg-type]
+        old = servers[0].next_id()
+        await asyncio.sleep(0.002)
+        assert servers[1].next_id() > old
+
+    run(test())
 
 
 def test_a_link_introduces_itself(run: Run) -> None:
