@@ -27,6 +27,7 @@ import structlog
 from pdu import MessageState
 
 from ..config import ProviderConfig
+from ..journal import Journal
 from ..lifecycle import Change, Postponed, Reported, Settled
 from ..model import Kind, Message, Millis, Receipt, Stage, StatusReport
 from ..providers.base import Callback, Provider
@@ -65,12 +66,14 @@ class Dispatcher:
         clock: Callable[[], Millis],
         on_receipts: Callable[[Sequence[Receipt]], None],
         deliver: Deliver | None = None,
+        journal: Journal | None = None,
         bound: int = 20_000,
         store_pause: float = 0.5,
         random: Random | None = None,
     ) -> None:
         self.clock = clock
         self.random: Random = random or SystemRandom()
+        self.journal = journal or Journal(0)
         #: Nothing may begin: the store failed a moment ago, or we are closing.
         self.halted = True
         self._store = store
@@ -377,11 +380,20 @@ class Dispatcher:
 
     def _hand_on(self, applied: Sequence[Applied]) -> None:
         receipts: list[Receipt] = []
+        ended: list[Message] = []
         for one in applied:
             if one.earlier:
                 receipts.extend(one.earlier)
             if one.receipt is not None:
                 receipts.append(one.receipt)
+            if one.ended and one.message is not None:
+                ended.append(one.message)
+        if ended and self.journal.open(len(ended)):
+            for message in ended:
+                progress = message.progress
+                self.journal.say(
+                    "final", message, provider=progress.provider, state=progress.state.name, err=progress.err
+                )
         if receipts:
             try:
                 self._on_receipts(receipts)

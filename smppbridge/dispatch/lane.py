@@ -12,7 +12,6 @@ messages, does not.
 from __future__ import annotations
 
 import asyncio
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -24,6 +23,7 @@ import msgspec
 import structlog
 
 from ..config import ProviderConfig, mask
+from ..journal import Journal
 from ..lifecycle import Began, Change, Doubted, Postponed, Taken
 from ..model import Message, Millis, Stage
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
@@ -51,6 +51,7 @@ class Engine(Protocol):
 
     clock: Callable[[], Millis]
     random: Random
+    journal: Journal
     #: Nothing may begin: the store failed, or we are closing.
     halted: bool
 
@@ -504,15 +505,16 @@ class Lane:
         return outcome if reason == outcome.reason else msgspec.structs.replace(outcome, reason=reason)
 
     def _tell(self, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
-        """One line a message, if anybody listens."""
-        if not self._log.is_enabled_for(logging.INFO):
+        """One line a message, as far as the log takes them."""
+        journal = self._engine.journal
+        if not journal.open(len(messages)):
             return
         for message, outcome in zip(messages, outcomes, strict=True):
-            about = message.log_context()
             if isinstance(outcome, Sent):
-                self._log.info("sent", **about, ref=outcome.ref)
+                journal.say("sent", message, provider=self.name, ref=outcome.ref)
             else:
-                self._log.info(_WORD[type(outcome)].replace("_", " "), **about, reason=self.mask(outcome.reason))
+                word = _WORD[type(outcome)].replace("_", " ")
+                journal.say(word, message, provider=self.name, reason=self.mask(outcome.reason))
 
     def question_failed(self, reason: str) -> None:
         self._log.warning("status not asked", reason=self.mask(reason))

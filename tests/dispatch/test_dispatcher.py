@@ -14,6 +14,7 @@ from pdu import MessageState
 from smppbridge.config import Route
 from smppbridge.dispatch.judge import NO_STATUS
 from smppbridge.dispatch.routing import NO_ROUTE, NOT_SUPPORTED
+from smppbridge.journal import Journal
 from smppbridge.lifecycle import Began, Change, Handed, Postponed, Reported, Settled
 from smppbridge.model import Kind, Message, Notify, Stage, StatusReport, Viber
 from smppbridge.providers.base import Callback, Sent, WhenInDoubt
@@ -691,6 +692,34 @@ def test_a_mistake_is_told_without_the_text_of_a_message(
         assert secret not in said
 
 
+def test_each_event_of_a_message_is_a_line_without_its_text(
+    road: Any, told: Any, message: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def work() -> None:
+        a = told("a", batch=10)
+        a.answers = [["sent", "refused", "everything"]]
+        async with road(a, journal=Journal(100)) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1), message(2), message(3))
+            await r.quiet()
+
+    run(work)
+    said = [line for line in capsys.readouterr().out.splitlines() if "account=demo" in line]
+    assert len(said) == 4
+    for line, words in zip(
+        said,
+        (
+            ["final", "id=2", "provider=a", "state=UNDELIVERABLE", "err=1"],
+            ["sent", "id=1", "provider=a", "ref=a-1"],
+            ["refused", "id=2", "reason='a bad number'"],
+            ["unable", "id=3", "reason='wrong login with ***'"],
+        ),
+        strict=True,
+    ):
+        assert all(word in line for word in [*words, "kind=sms"]), line
+        assert "nobody may see" not in line
+
+
 def test_an_adapter_without_the_right_number_of_outcomes_leaves_doubt(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", batch=2)
@@ -749,7 +778,7 @@ def test_a_provider_that_is_slow_to_answer_questions_gets_no_more_than_it_takes(
             await r.quiet()
             assert len(a.questions) == 20
             # The others come back by themselves.
-            for _ in range(12):
+            for _ in range(60):
                 await r.pass_time(10 * SECOND)
             assert sorted({id for ids in a.questions for id in ids}) == list(range(1, 51))
 
