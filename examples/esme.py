@@ -1,8 +1,11 @@
 """A small SMPP client on smpplib, shared by the examples: bind, submit, wait for the receipt.
 
 Copy it into your own system as it is; it needs nothing but smpplib. `DELIVER_SM` arrives while `wait` reads the socket.
+Receipts carry the cost and the number of parts in vendor TLVs, so smpplib has to be told not to stop at TLVs it does not
+know: `allow_unknown_opt_params=True`.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +18,9 @@ HOST = os.environ.get("SMPP_HOST", "127.0.0.1")
 PORT = int(os.environ.get("SMPP_PORT", "2775"))
 SYSTEM_ID = os.environ.get("SMPP_SYSTEM_ID", "demo")
 PASSWORD = os.environ.get("SMPP_PASSWORD", "demo")
+
+# It skips the vendor TLVs, and need not say so each time.
+logging.getLogger("smpplib").setLevel(logging.ERROR)
 
 RECEIPT = re.compile(r"id:(\d+) .*?stat:(\w+) err:(\d+)")
 
