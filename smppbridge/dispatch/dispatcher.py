@@ -151,6 +151,11 @@ class Dispatcher:
             self._hand_on(await self._store.apply(changes, self.clock()))
 
     @property
+    def providers(self) -> dict[str, Provider[Any]]:
+        """The adapters in use: after a reload, the old ones of those providers whose settings stayed the same."""
+        return {name: lane.adapter for name, lane in self._lanes.items()}
+
+    @property
     def stats(self) -> dict[str, Any]:
         """Plain numbers for /metrics."""
         now = self.clock()

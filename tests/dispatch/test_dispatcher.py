@@ -1178,6 +1178,7 @@ def test_a_reload_loses_nothing(road: Any, told: Any, message: Make) -> None:
             r.dispatcher.reload(r.tables, r.router(), r.providers)
             await r.quiet()
             assert (a.requests, b.requests, c.requests) == ([[2]], [[1]], [[4], [6]])
+            assert r.dispatcher.providers == {"b": b, "c": c}
             gate.set()
             await r.quiet()
             assert b.requests == [[1], [3], [5]]
