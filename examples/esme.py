@@ -1,8 +1,8 @@
 """A small SMPP client on smpplib, shared by the examples: bind, submit, wait for the receipt.
 
 Copy it into your own system as it is; it needs nothing but smpplib. `DELIVER_SM` arrives while `wait` reads the socket.
-Receipts carry the cost and the number of parts in vendor TLVs, so smpplib has to be told not to stop at TLVs it does not
-know: `allow_unknown_opt_params=True`.
+Receipts carry the cost and the number of parts in vendor TLVs, so smpplib has to be told not to stop at TLVs that it
+does not know: `allow_unknown_opt_params=True`.
 """
 
 import logging
