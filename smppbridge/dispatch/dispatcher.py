@@ -216,8 +216,9 @@ class Dispatcher:
         """New routes and providers. A provider whose settings are the same stays as it is, adapter and all; of the
         others what is under way ends the old way, and what waits is routed anew."""
         _check(router, config)
+        waiting = self._build(config, providers)
         self._router = router
-        for message in self._build(config, providers):
+        for message in waiting:
             self.offer(message)
         for lane in self._lanes.values():
             lane.pump()
@@ -246,20 +247,21 @@ class Dispatcher:
     def _build(self, config: Mapping[str, ProviderConfig], providers: Mapping[str, Provider[Any]]) -> list[Message]:
         """Lanes for a configuration; those that did not change stay. Returns what waited in those that did."""
         share = max(_LEAST_SHARE, self._bound // max(1, len(config)))
-        old, self._lanes = self._lanes, {}
-        waiting: list[Message] = []
+        old, lanes = dict(self._lanes), dict[str, Lane]()
         for name, table in config.items():
-            known = old.pop(name, None)
+            known = old.get(name)
             if known is not None and known.config == table:
-                known.set_share(share)
-                self._lanes[name] = known
+                lanes[name] = old.pop(name)
                 continue
-            if known is not None:
-                old[name] = known
             adapter = providers[name]
             transport = adapter.transport(partial(self._deliver, name))
             line = Line(transport if transport is not None else connect(table), table)
-            self._lanes[name] = Lane(name, adapter, table, line, self, share)
+            lanes[name] = Lane(name, adapter, table, line, self, share)
+        # Nothing has changed up to here, should a provider not be buildable.
+        self._lanes = lanes
+        waiting: list[Message] = []
+        for lane in lanes.values():
+            lane.set_share(share)
         for lane in old.values():
             waiting.extend(message for message in lane.retire() if message.progress.stage is not Stage.DOUBT)
             end = asyncio.get_running_loop().create_task(lane.finish(lane.config.timeout + 30))
@@ -312,7 +314,8 @@ class Dispatcher:
                 if not lane.accepting:
                     lane = min((lanes[name] for name in names), key=_reopens)
                     lane.behind = True
-                    said = f"{lane.name} has failed too often and rests"
+                    # Told once: what comes from disk again while the provider rests is no news.
+                    said = "" if claimed else f"{lane.name} has failed too often and rests"
                     changes.append(Postponed(id=message.id, until=lane.slot(now), reason=said))
                     self.expect(lane.breaker.reopens)
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -421,6 +422,7 @@ def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road:
             for _ in range(29):
                 await r.pass_time(SECOND)
             assert a.requests == [[1], [2]]
+            assert await r.told(3) == ["accepted", "again"]
             # One probe, and when it has gone well all the rest.
             gate = asyncio.Event()
             a.meanwhile = lambda ids: gate.wait()
@@ -1194,13 +1196,16 @@ def test_a_reload_loses_nothing(road: Any, told: Any, message: Make) -> None:
     run(work)
 
 
-def test_a_reload_with_routes_to_nowhere_changes_nothing(road: Any, told: Any, message: Make) -> None:
+def test_a_reload_that_cannot_be_done_changes_nothing(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
         async with road(a) as r:
             await r.dispatcher.start()
             with pytest.raises(ValueError, match="not there: a"):
                 r.dispatcher.reload({}, r.router(), {})
+            tables = {"a": r.tables["a"], "b": r.tables["a"].model_copy(update={"verify": Path("/not/there.pem")})}
+            with pytest.raises(FileNotFoundError):
+                r.dispatcher.reload(tables, r.router(), {"a": a, "b": told("b", transport=lambda deliver: None)})
             await r.accept(message(1))
             await r.quiet()
             assert a.requests == [[1]]
