@@ -10,7 +10,7 @@ import apsw
 import apsw.ext
 import pytest
 
-from smppbridge.store import database
+from smppbridge.store import database, ledger
 from smppbridge.store.statements import SQL, Bulk, ask
 
 IDS = apsw.carray(array("q", [1, 2, 3]))
@@ -44,8 +44,6 @@ def test_every_statement_names_only_what_there_is(db: apsw.Connection, name: str
 
 
 def width(name: str) -> int:
-    from smppbridge.store import ledger
-
     [bulk] = [one for one in vars(ledger).values() if isinstance(one, Bulk) and one.name == name]
     return bulk.width
 

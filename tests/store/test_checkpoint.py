@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import apsw
+import pytest
+
+from smppbridge.store import checkpoint, database
+from smppbridge.store.checkpoint import Checkpoints
+
+EVERY = 64
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "smppbridge.db"
+    database.prepare(path)
+    return path
+
+
+@pytest.fixture
+def db(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[apsw.Connection]:
+    monkeypatch.setattr(checkpoint, "EVERY", EVERY)
+    db = database.connect(path, cache=1000, write=True)
+    db.execute("CREATE TABLE t (x)")
+    yield db
+    db.close()
+
+
+def commit_page(db: apsw.Connection) -> None:
+    db.execute("INSERT INTO t VALUES (zeroblob(4096))")
+
+
+def copying(path: Path) -> apsw.Connection:
+    return database.connect(path, cache=100, write=True)
+
+
+def test_the_log_begins_anew_while_there_is_always_more(db: apsw.Connection, path: Path) -> None:
+    checkpoints = Checkpoints(db, lambda: copying(path))
+    seen = []
+    for _ in range(2000):
+        commit_page(db)
+        checkpoints.committed()
+        seen.append(checkpoints.pages)
+    checkpoints.close()
+    starts = [pages for before, pages in pairwise(seen) if pages < before]
+    assert len(starts) > 3
+    assert db.execute("SELECT count(*) FROM t").get == 2000
+
+
+def test_somebody_who_reads_an_old_state_only_delays_it(db: apsw.Connection, path: Path) -> None:
+    checkpoints = Checkpoints(db, lambda: copying(path))
+    reader = database.connect(path, cache=100)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM t").get == 0
+    for _ in range(EVERY * 5):
+        commit_page(db)
+        checkpoints.committed()
+    assert checkpoints.pages > EVERY * 5
+    reader.execute("COMMIT")
+    reader.close()
+    for _ in range(EVERY * 20):
+        commit_page(db)
+        checkpoints.committed()
+    checkpoints.close()
+    assert checkpoints.pages < EVERY * 20
+
+
+def test_what_the_disk_says_to_the_copying_thread_reaches_the_writer(db: apsw.Connection) -> None:
+    def broken() -> apsw.Connection:
+        raise apsw.IOError("told to fail")
+
+    checkpoints = Checkpoints(db, broken)
+
+    def work() -> None:
+        while True:
+            commit_page(db)
+            checkpoints.committed()
+
+    with pytest.raises(apsw.IOError, match="told to fail"):
+        work()
+    checkpoints.close()
+
+
+def test_a_full_disk_is_left_for_the_writer_to_meet(db: apsw.Connection) -> None:
+    def full() -> apsw.Connection:
+        raise apsw.FullError("told to fail")
+
+    checkpoints = Checkpoints(db, full)
+    for _ in range(EVERY * 3):
+        commit_page(db)
+        checkpoints.committed()
+    checkpoints.close()

@@ -1,0 +1,158 @@
+"""The file of the embedded store: whose it is, and what is said about one that cannot be taken."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from smppbridge.model import Stage
+from smppbridge.store import database
+from smppbridge.store.base import Store, StoreFailed
+from smppbridge.store.sqlite import SqliteStore
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "smppbridge.db"
+
+
+def walk(store: SqliteStore, road: Callable[[Store], Any]) -> Any:
+    async def main() -> Any:
+        await store.open()
+        try:
+            return await road(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+async def nothing(store: Store) -> None:
+    pass
+
+
+def test_nobody_else_may_read_what_is_stored(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        await nouns.accept(store, nouns.message())
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        names = ("smppbridge.db", "smppbridge.db-shm", "smppbridge.db-wal", "smppbridge.db.lock")
+        assert modes == dict.fromkeys(names, 0o600)
+
+    walk(SqliteStore(path), road)
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    program = f"""
+import asyncio, pathlib
+from smppbridge.store.sqlite import SqliteStore
+try:
+    asyncio.run(SqliteStore(pathlib.Path({str(path)!r})).open())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+    async def road(store: Store) -> None:
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
+        said, _ = await other.communicate()
+        assert said.decode() == f"StoreFailed {path} is in use by process {os.getpid()}; stop it first\n"
+        with pytest.raises(StoreFailed, match="in use by process"):
+            await SqliteStore(path).open()
+
+    walk(SqliteStore(path), road)
+    walk(SqliteStore(path), nothing)
+
+
+def test_what_is_no_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("these are my notes, do not overwrite them\n" * 100)
+    with pytest.raises(StoreFailed, match="is not a database: choose another path"):
+        walk(SqliteStore(path), nothing)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    db = apsw.Connection(str(path))
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    with pytest.raises(StoreFailed, match="a database of another program"):
+        walk(SqliteStore(path), nothing)
+
+
+def test_a_newer_database_is_refused(path: Path) -> None:
+    walk(SqliteStore(path), nothing)
+    db = apsw.Connection(str(path))
+    db.pragma("user_version", 999)
+    db.close()
+    with pytest.raises(StoreFailed, match="has schema 999, this version of smppbridge knows schemas up to"):
+        walk(SqliteStore(path), nothing)
+
+
+def test_a_damaged_database_says_what_to_do(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *(nouns.message(stage=Stage.WAITING, pdu=bytes(200)) for _ in range(200)))
+
+    walk(SqliteStore(path), road)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(StoreFailed, match=r"is damaged .*restore a backup"):
+        walk(SqliteStore(path), nothing)
+    # The lock is given back, so that the repaired file can be opened.
+    path.unlink()
+    walk(SqliteStore(path), nothing)
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed, match="cannot be made"):
+        walk(SqliteStore(tmp_path / "file" / "var" / "smppbridge.db"), nothing)
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    folder = Path(database.__file__).parent / "migrations"
+    numbers = [int(file.name[:4]) for file in sorted(folder.glob("*.sql"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(database.migrations()) == len(numbers)
+
+
+def test_each_migration_is_applied_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk(SqliteStore(path), nothing)
+    known = database.migrations()
+    monkeypatch.setattr(database, "migrations", lambda: [*known, "CREATE TABLE later (x)"])
+    walk(SqliteStore(path), nothing)
+    walk(SqliteStore(path), nothing)
+    db = apsw.Connection(str(path))
+    assert db.pragma("user_version") == len(known) + 1
+    db.close()
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk(SqliteStore(path), nothing)
+    known = database.migrations()
+    monkeypatch.setattr(database, "migrations", lambda: [*known, "CREATE TABLE later (x); SELECT nonsense"])
+    with pytest.raises(StoreFailed, match="a mistake of the program"):
+        walk(SqliteStore(path), nothing)
+    monkeypatch.undo()
+    walk(SqliteStore(path), nothing)
+    db = apsw.Connection(str(path))
+    assert db.pragma("user_version") == len(known)
+    assert not db.table_exists(None, "later")
+    db.close()
+
+
+def test_every_commit_is_synced(path: Path) -> None:
+    database.prepare(path)
+    db = database.connect(path, cache=1000, write=True)
+    assert (db.pragma("journal_mode"), db.pragma("synchronous")) == ("wal", 2)
+    db.close()

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdu import MessageState
+from smppbridge.lifecycle import (
+    EVENTS,
+    FINAL_STATES,
+    Began,
+    Change,
+    Doubted,
+    Handed,
+    Looked,
+    Notice,
+    PassedOn,
+    Postponed,
+    Reported,
+    Settled,
+    Step,
+    Taken,
+    step,
+    wanted,
+)
+from smppbridge.model import HlrResult, Kind, Message, Notify, Progress, Sms, Stage, StatusReport
+
+NOW = 1_750_000_000_000
+DAY = 86_400_000
+
+WAITING, READY, SENDING, SENT, DOUBT, FINAL = Stage
+
+
+def message(
+    stage: Stage = READY, *, registered_delivery: int = 1, notify: Notify = Notify.SMPP, **known: object
+) -> Message:
+    progress = Progress(
+        stage=stage, due=NOW + 5, state=MessageState.DELIVERED if stage is FINAL else MessageState.ENROUTE
+    )
+    return Message(
+        id=4711,
+        account="demo",
+        bind=1,
+        sequence=1,
+        kind=Kind.SMS,
+        command=Sms(text="hello"),
+        source="bank",
+        source_ton=5,
+        source_npi=0,
+        destination="380501234567",
+        destination_ton=1,
+        destination_npi=1,
+        priority=0,
+        registered_delivery=registered_delivery,
+        notify=notify,
+        data_coding=0,
+        pdu=b"",
+        accepted_at=NOW - 1000,
+        expires=NOW + DAY,
+        progress=msgspec.structs.replace(progress, **known),
+    )
+
+
+def report(state: MessageState, **fields: object) -> Reported:
+    return Reported(provider="smsc", report=msgspec.convert({"state": state, **fields}, StatusReport))
+
+
+# Every stage meets every change --------------------------------------------------------------------------------------
+
+#: Change → the stage that each stage goes over to, and the event on the time-line ("" is none). The columns are the
+#: stages in the order WAITING, READY, SENDING, SENT, DOUBT, FINAL.
+TABLE: dict[str, tuple[Change, list[tuple[Stage, str]]]] = {
+    "taken": (
+        Taken(id=4711),
+        [(READY, ""), (READY, ""), (SENDING, ""), (SENT, ""), (DOUBT, ""), (FINAL, "")],
+    ),
+    "began": (
+        Began(id=4711, provider="smsc"),
+        [(SENDING, ""), (SENDING, ""), (SENDING, ""), (SENT, ""), (SENDING, ""), (FINAL, "")],
+    ),
+    "handed": (
+        Handed(id=4711, provider="smsc", ref="r1", look_at=NOW + 60),
+        [(SENT, "sent"), (SENT, "sent"), (SENT, "sent"), (SENT, "sent"), (SENT, "sent"), (FINAL, "late")],
+    ),
+    "postponed": (
+        Postponed(id=4711, until=NOW + 60, reason="overload"),
+        [(WAITING, "again"), (WAITING, "again"), (WAITING, "again"), (SENT, "late"), (WAITING, "again"), (FINAL, "")],
+    ),
+    "passed on": (
+        PassedOn(id=4711, provider="smsc", reason="no route"),
+        [
+            (WAITING, "passed on"),
+            (WAITING, "passed on"),
+            (WAITING, "passed on"),
+            (SENT, "late"),
+            (WAITING, "passed on"),
+            (FINAL, "late"),
+        ],
+    ),
+    "doubted": (
+        Doubted(id=4711, provider="smsc", reason="time-out", look_at=NOW + 60),
+        [
+            (DOUBT, "in doubt"),
+            (DOUBT, "in doubt"),
+            (DOUBT, "in doubt"),
+            (SENT, "late"),
+            (DOUBT, "in doubt"),
+            (FINAL, "late"),
+        ],
+    ),
+    "looked": (
+        Looked(id=4711, look_at=NOW + 60),
+        [(WAITING, ""), (READY, ""), (SENDING, ""), (SENT, ""), (DOUBT, ""), (FINAL, "")],
+    ),
+    "reported on its way": (
+        report(MessageState.ACCEPTED),
+        [(SENT, "status"), (SENT, "status"), (SENT, "status"), (SENT, "status"), (SENT, "status"), (FINAL, "")],
+    ),
+    "reported unknown": (
+        report(MessageState.UNKNOWN),
+        [(SENT, "status"), (SENT, "status"), (SENT, "status"), (SENT, "status"), (SENT, "status"), (FINAL, "late")],
+    ),
+    "reported delivered": (
+        report(MessageState.DELIVERED),
+        [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "")],
+    ),
+    "reported undeliverable": (
+        report(MessageState.UNDELIVERABLE),
+        [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "late")],
+    ),
+    "settled": (
+        Settled(id=4711, state=MessageState.EXPIRED, reason="the validity is over"),
+        [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "late")],
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("name", TABLE)
+def test_every_stage_has_an_answer_to_every_change(name: str, stage: Stage) -> None:
+    change, row = TABLE[name]
+    goes_to, event = row[stage]
+    before = message(stage)
+    result = step(before, change, NOW)
+    assert result.progress.stage is goes_to
+    assert (result.entry.event if result.entry else "") == event
+    assert not result.entry or result.entry.event in EVENTS
+    # A notice goes out on entering FINAL and at no other time; intermediate ones were not asked for.
+    assert bool(result.notice) is (goes_to is FINAL and stage is not FINAL)
+    if stage is FINAL:
+        assert result.progress.state is MessageState.DELIVERED
+        assert result.progress.done_at == before.progress.done_at
+
+
+def test_the_table_names_every_change() -> None:
+    changes = {type(change) for change, _ in TABLE.values()}
+    assert changes == {Taken, Began, Handed, Postponed, PassedOn, Doubted, Looked, Reported, Settled}
+
+
+# What a step carries over --------------------------------------------------------------------------------------------
+
+
+def test_beginning_counts_the_attempt() -> None:
+    after = step(message(READY, attempts=2), Began(id=4711, provider="smsc"), NOW).progress
+    assert (after.attempts, after.provider) == (3, "smsc")
+
+
+@pytest.mark.parametrize(("provider", "ref"), [("smsc", "r1"), ("other", "")])
+def test_a_reference_stays_with_the_provider_that_gave_it(provider: str, ref: str) -> None:
+    doubtful = message(DOUBT, provider="smsc", ref="r1")
+    assert step(doubtful, Began(id=4711, provider=provider), NOW).progress.ref == ref
+    told = Reported(provider=provider, report=StatusReport(state=MessageState.ACCEPTED))
+    assert step(doubtful, told, NOW).progress.ref == ref
+
+
+def test_an_attempt_is_never_put_off_beyond_the_validity() -> None:
+    after = step(message(SENDING), Postponed(id=4711, until=NOW + 9 * DAY, reason="overload"), NOW).progress
+    assert after.due == NOW + DAY
+
+
+def test_going_from_memory_back_to_disk_is_nothing_to_tell() -> None:
+    result = step(message(READY), Postponed(id=4711, until=NOW, reason=""), NOW)
+    assert (result.progress.stage, result.entry) == (WAITING, None)
+
+
+def test_providers_that_cannot_are_remembered_in_their_order() -> None:
+    first = step(message(SENDING), PassedOn(id=4711, provider="a", reason="no funds"), NOW).progress
+    second = step(
+        message(SENDING, refused_by=first.refused_by), PassedOn(id=4711, provider="b", reason="-"), NOW
+    ).progress
+    assert (second.refused_by, second.due) == ("a,b", NOW)
+
+
+def test_a_doubt_keeps_what_is_known_to_ask_by() -> None:
+    doubt = Doubted(id=4711, provider="smsc", ref="mine", reason="time-out", look_at=NOW + 60)
+    after = step(message(SENDING), doubt, NOW).progress
+    assert (after.ref, after.due) == ("mine", NOW + 60)
+    assert (
+        step(message(SENDING, provider="smsc", ref="r"), msgspec.structs.replace(doubt, ref=""), NOW).progress.ref
+        == "r"
+    )
+
+
+def test_looking_counts_for_the_schedule() -> None:
+    after = step(message(SENT, polls=1), Looked(id=4711, look_at=NOW + 60), NOW).progress
+    assert (after.polls, after.due) == (2, NOW + 60)
+    asked = Reported(provider="smsc", report=StatusReport(state=MessageState.ENROUTE), look_at=NOW + 90)
+    after = step(message(SENT, polls=1), asked, NOW).progress
+    assert (after.polls, after.due) == (2, NOW + 90)
+
+
+def test_a_state_told_twice_is_one_line() -> None:
+    told = report(MessageState.ACCEPTED)
+    first = step(message(SENT), told, NOW)
+    assert first.entry is not None
+    again = step(message(SENT, state=first.progress.state), told, NOW)
+    assert again.entry is None
+
+
+def test_the_end_carries_what_the_provider_told() -> None:
+    hlr = HlrResult(imsi="255")
+    fields = {"err": 27, "at": NOW - 9, "cost": "1.40", "parts": 2, "ref": "r", "channel": "viber"}
+    told = StatusReport(state=MessageState.UNDELIVERABLE, hlr=hlr, **fields)  # type: ignore[arg-type]
+    result = step(message(SENT), Reported(provider="smsc", report=told), NOW)
+    assert result.progress == Progress(
+        stage=FINAL,
+        state=MessageState.UNDELIVERABLE,
+        provider="smsc",
+        ref="r",
+        err=27,
+        done_at=NOW - 9,
+        cost="1.40",
+        parts=2,
+    )
+    assert result.notice == Notice(Notify.SMPP, MessageState.UNDELIVERABLE, 27, NOW - 9, hlr, (4711,))
+    assert result.entry is not None
+    assert result.entry.detail == "smsc: UNDELIVERABLE err 27 by viber"
+
+
+def test_a_reference_is_kept_after_the_end() -> None:
+    result = step(message(FINAL), Handed(id=4711, provider="smsc", ref="r", look_at=NOW, cost="2", parts=1), NOW)
+    assert (result.progress.ref, result.progress.cost, result.progress.parts) == ("r", "2", 1)
+
+
+def test_parts_that_asked_are_told_of() -> None:
+    joined = msgspec.structs.replace(message(SENT), part_ids=(1, 2))
+    notice = step(joined, report(MessageState.DELIVERED), NOW).notice
+    assert notice is not None
+    assert notice.ids == (1, 2)
+
+
+# Who hears of what ---------------------------------------------------------------------------------------------------
+
+DELIVERED, UNDELIVERABLE, ENROUTE = MessageState.DELIVERED, MessageState.UNDELIVERABLE, MessageState.ENROUTE
+
+
+@pytest.mark.parametrize(
+    ("registered_delivery", "delivered", "failed", "under_way"),
+    [
+        (0x00, False, False, False),
+        (0x01, True, True, False),
+        (0x02, False, True, False),
+        (0x03, True, False, False),
+        (0x10, False, False, True),
+        (0x11, True, True, True),
+        (0x12, False, True, True),
+        (0x04, False, False, False),  # an SME acknowledgement is the handset's affair (SMPP 3.4 §5.2.17)
+    ],
+)
+def test_registered_delivery_decides(registered_delivery: int, delivered: bool, failed: bool, under_way: bool) -> None:
+    assert wanted(registered_delivery, DELIVERED) is delivered
+    assert wanted(registered_delivery, UNDELIVERABLE) is failed
+    assert wanted(registered_delivery, ENROUTE) is under_way
+
+
+@pytest.mark.parametrize(
+    ("notify", "registered_delivery", "change", "hears"),
+    [
+        (Notify.SMPP, 0x11, Handed(id=4711, provider="smsc", ref="r", look_at=NOW), ENROUTE),
+        (Notify.SMPP, 0x01, Handed(id=4711, provider="smsc", ref="r", look_at=NOW), None),
+        (Notify.SMPP, 0x11, report(MessageState.ACCEPTED), MessageState.ACCEPTED),
+        (Notify.SMPP, 0x11, report(MessageState.UNKNOWN), None),
+        (Notify.SMPP, 0x03, report(UNDELIVERABLE), None),
+        (Notify.HTTP, 0x00, report(DELIVERED), DELIVERED),
+        (Notify.HTTP, 0x00, report(MessageState.ACCEPTED), None),
+        (Notify.NOBODY, 0x00, report(DELIVERED), None),
+    ],
+)
+def test_a_notice_goes_where_it_was_asked_for(
+    notify: Notify, registered_delivery: int, change: Change, hears: MessageState | None
+) -> None:
+    notice = step(message(SENDING, notify=notify, registered_delivery=registered_delivery), change, NOW).notice
+    assert (notice.state if notice else None) is hears
+    assert notice is None or notice.channel is notify
+
+
+# Whatever comes, in whatever order -----------------------------------------------------------------------------------
+
+providers = st.sampled_from(["a", "b"])
+references = st.sampled_from(["", "r1", "r2"])
+times = st.integers(NOW, NOW + 2 * DAY)
+reports = st.builds(StatusReport, state=st.sampled_from(MessageState), ref=references, err=st.integers(0, 999))
+changes: st.SearchStrategy[Change] = st.one_of(
+    st.builds(Taken),
+    st.builds(Began, provider=providers),
+    st.builds(Handed, provider=providers, ref=references, look_at=times),
+    st.builds(Postponed, until=times, reason=st.just("overload")),
+    st.builds(PassedOn, provider=providers, reason=st.just("no route")),
+    st.builds(Doubted, provider=providers, ref=references, reason=st.just("time-out"), look_at=times),
+    st.builds(Looked, look_at=times),
+    st.builds(Reported, provider=providers, report=reports, look_at=st.sampled_from([0, NOW + 60])),
+    st.builds(Settled, state=st.sampled_from(sorted(FINAL_STATES)), reason=st.just("decided")),
+)
+
+
+def walk(start: Message, given: list[Change]) -> list[tuple[Progress, Change, Step]]:
+    steps = []
+    for change in given:
+        result = step(start, change, NOW)
+        steps.append((start.progress, change, result))
+        start = msgspec.structs.replace(start, progress=result.progress)
+    return steps
+
+
+@given(given=st.lists(changes, max_size=30), registered_delivery=st.sampled_from([0x01, 0x02, 0x03, 0x11]))
+def test_there_is_one_end_and_it_is_told_once(given: list[Change], registered_delivery: int) -> None:
+    steps = walk(message(registered_delivery=registered_delivery), given)
+    ends = [result for before, _, result in steps if before.stage is not FINAL and result.progress.stage is FINAL]
+    told = [result.notice for _, _, result in steps if result.notice and result.notice.state in FINAL_STATES]
+    lines = [result.entry for _, _, result in steps if result.entry and result.entry.event == "final"]
+    assert len(ends) == len(lines) <= 1
+    assert len(told) == sum(wanted(registered_delivery, end.progress.state) for end in ends)
+    for before, _, result in steps:
+        if before.stage is FINAL:
+            assert result.progress.stage is FINAL
+            assert (result.progress.state, result.progress.err, result.progress.done_at) == (
+                before.state,
+                before.err,
+                before.done_at,
+            )
+            assert result.notice is None
+            assert result.entry is None or result.entry.event == "late"
+        elif result.progress.stage is FINAL:
+            assert result.progress.state in FINAL_STATES
+
+
+@given(given=st.lists(changes, max_size=30))
+def test_what_a_provider_has_is_not_sent_again(given: list[Change]) -> None:
+    for before, change, result in walk(message(), given):
+        if before.stage is SENT:
+            assert result.progress.stage in (SENT, FINAL)
+        if result.progress.attempts > before.attempts:
+            assert isinstance(change, Began)
+            assert before.stage in (WAITING, READY, SENDING, DOUBT)
+
+
+@given(given=st.lists(changes, max_size=30))
+def test_a_line_is_of_its_message_and_of_a_known_event(given: list[Change]) -> None:
+    for _, _, result in walk(message(), given):
+        if result.entry:
+            assert result.entry.message == 4711
+            assert result.entry.event in EVENTS
