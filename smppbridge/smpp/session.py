@@ -138,8 +138,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
     how: How
     reason: str
-    #: Every SUBMIT_SM was answered, and the client sent something afterwards that proves it had read the answers
-    #: (UNBIND, or UNBIND_RESP to ours): an identical message on another bind is then no resend.
+    #: Both sides have unbound, and every SUBMIT_SM had been answered before the first UNBIND: an identical message on
+    #: another bind is then no resend.
     clean: bool = False
 
 
@@ -214,7 +214,8 @@ class Session:
         self._stopped = False
         #: UNBIND of the client that waits until every SUBMIT_SM is answered.
         self._leaving: int | None = None
-        self._responded_at_unbind: int | None = None
+        #: SUBMIT_SM answered before the first UNBIND, whoever sent it.
+        self._responded_at_unbind = 0
         self._responses_counted = 0
         self._framer = Framer(max_pdu)
         self._timers = Timers(limits, now)
@@ -317,7 +318,7 @@ class Session:
 
     def _take_response(self, command_id: int, status: int, sequence: int, now: int, events: list[Event]) -> None:
         """The header tells it all, so that no TLV, message_id or status in a response can do harm."""
-        request = self._window.take(sequence, command_id) if self._window else None
+        request = None if self._window is None else self._window.take(sequence, command_id)
         if request is None:
             self._ignore(command_id, status, sequence, events)
         elif request.command_id is CommandId.DELIVER_SM:
@@ -334,6 +335,8 @@ class Session:
     def _take_unbind(self, sequence: int, now: int) -> None:
         """Answered when every SUBMIT_SM is: a client that unbinds still learns its message ids."""
         self._leaving = sequence
+        if not self._timers.unbind_sent:
+            self._responded_at_unbind = self.responded
         self._timers.leaving = now
         self._may_submit = self.can_receive = False
         self.wake_at = min(self.wake_at, self._timers.next())
@@ -465,7 +468,7 @@ class Session:
 
     def abandon(self) -> Sequence[Answered]:
         """Say which DELIVER_SM will never be answered, oldest first: the connection is gone, or as good as gone."""
-        rest: list[Request] = self._window.clear() if self._window else []
+        rest: list[Request] = [] if self._window is None else self._window.clear()
         return [Answered(request.token, None) for request in rest if request.command_id is CommandId.DELIVER_SM]
 
     def tick(self, now: int) -> list[Event]:
@@ -487,7 +490,7 @@ class Session:
                 self.end(Ending(How.CLOSED, over.value))
                 return events
         if self.ending is None:
-            self.wake_at = min(self._timers.next(), self._window.next() if self._window else NEVER)
+            self.wake_at = min(self._timers.next(), NEVER if self._window is None else self._window.next())
         return events
 
     @property
@@ -558,15 +561,15 @@ class Session:
         if not complete and not late:
             return
         reason = "" if complete else f", {self.submitted - self.responded} SUBMIT_SM were not answered"
+        # What we answered after the first UNBIND the client need not have read any more.
+        clean = complete and self.responded == self._responded_at_unbind
         if self._leaving is not None:
             response = CommandId.UNBIND_RESP
             self._put(_header(16, response, 0, self._leaving), response)
             self._move(MOVES[response])
-            self.end(Ending(How.UNBOUND, f"unbound by the client{reason}", clean=complete))
+            self.end(Ending(How.UNBOUND, f"unbound by the client{reason}", clean))
         else:
-            # What we answered after our UNBIND went out the client may not have read before it answered that.
-            clean = complete and self.responded == self._responded_at_unbind
-            self.end(Ending(How.CLOSED, f"unbound by us{reason}", clean=clean))
+            self.end(Ending(How.CLOSED, f"unbound by us{reason}", clean))
 
 
 _BINDS: dict[BindType, CommandId] = {bind_type: pdu.command_id for pdu, bind_type in _BIND_TYPES.items()}

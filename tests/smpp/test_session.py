@@ -371,7 +371,8 @@ def test_an_unbind_waits_until_every_submit_sm_is_answered(session_in: Any, said
         (SubmitSmResp, 2),
         (UnbindResp, 3),
     ]
-    assert session.ending == Ending(How.UNBOUND, "unbound by the client", clean=True)
+    # It need not have read what came after its UNBIND.
+    assert session.ending == Ending(How.UNBOUND, "unbound by the client", clean=False)
 
 
 def test_an_unbind_does_not_wait_for_ever(session_in: Any, said: Any) -> None:
@@ -422,6 +423,15 @@ def test_unbinds_that_cross_are_both_done_with(session_in: Any, said: Any) -> No
     session.receive(encode(Unbind(sequence_number=3)), NOW)
     assert [type(pdu) for pdu in said(session)] == [Unbind, UnbindResp]
     assert session.ending == Ending(How.UNBOUND, "unbound by the client", clean=True)
+
+
+def test_what_was_answered_after_the_first_of_two_unbinds_makes_the_end_unclean(session_in: Any) -> None:
+    session = session_in(State.BOUND_TRX)
+    session.unbind(NOW)
+    session.receive(submit(1), NOW)
+    session.respond_submit(1, 0, "11")
+    session.receive(encode(Unbind(sequence_number=3)), NOW)
+    assert session.ending == Ending(How.UNBOUND, "unbound by the client", clean=False)
 
 
 def test_who_is_not_bound_is_closed_without_an_unbind() -> None:
