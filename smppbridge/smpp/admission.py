@@ -13,7 +13,8 @@ In this order:
 
 An account that is open to 0.0.0.0/0 makes everybody a neighbour, who may then guess names one by one: keep networks
 narrow. What can go wrong for honest people: SMPP passwords have 8 characters at most (3.4 §5.2.2), and client libraries
-cut longer ones off without a word, so the bind fails with ESME_RINVPASWD; `warnings` finds that before the client does.
+cut longer ones off without a word, so the bind fails with ESME_RINVPASWD; `smppbridge check-config` finds that before
+the client does.
 """
 
 from __future__ import annotations
@@ -88,27 +89,6 @@ def verify_password(password: str, stored: str) -> bool:
     except ValueError as error:
         raise ValueError("expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it") from error
     return hmac.compare_digest(computed, expected) and scheme == "scrypt"
-
-
-def warnings(account: AccountConfig) -> list[str]:
-    """What will not work, or is not wise, although it is no mistake; never quotes the password."""
-    found = []
-    if not account.password and not account.password_hash:
-        found.append("has no password, so nobody can bind")
-    if len(account.password) > MAX_PASSWORD:
-        found.append(
-            f"has a password of {len(account.password)} characters; SMPP allows {MAX_PASSWORD}, "
-            "client libraries cut off the rest and fail with ESME_RINVPASWD"
-        )
-    if not account.password.isascii():
-        found.append("has a password with characters outside ASCII, which clients encode differently")
-    if not account.allowed_networks:
-        found.append("has no allowed_networks, so nobody can bind")
-    if any(network.prefixlen == 0 for network in account.allowed_networks):
-        found.append("may bind from everywhere, so anybody may guess names and passwords")
-    if not account.bind_types:
-        found.append("has no bind_types, so nobody can bind")
-    return found
 
 
 # Rules ---------------------------------------------------------------------------------------------------------------

@@ -112,7 +112,6 @@ class Link(asyncio.Protocol):
         "id",
         "peer",
         "session",
-        "since",
         "system_type",
     )
 
@@ -127,9 +126,7 @@ class Link(asyncio.Protocol):
         self.account = ""
         self.bind_type = ""
         self.system_type = ""
-        #: When the client connected, in milliseconds of the server's clock.
-        self.since = now = server.now()
-        self.session = server.session(now)
+        self.session = server.session(server.now())
 
         # Of the connection
         self._open = False

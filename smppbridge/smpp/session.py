@@ -407,11 +407,6 @@ class Session:
             return 0
         return self._window_size if self._window is None else self._window.room
 
-    @property
-    def delivering(self) -> int:
-        """How many DELIVER_SM the client has not answered."""
-        return 0 if self._window is None else self._window.delivering
-
     def deliver(self, pdu: DeliverSm, token: object, now: int) -> bool:
         """Send a DELIVER_SM, of which `Answered` will speak with this token. False: no room, or not a receiver.
 

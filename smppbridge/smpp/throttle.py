@@ -42,10 +42,3 @@ class Throttle:
             return False
         self._full_at = full_at
         return True
-
-    def wait(self, now: float, count: int = 1) -> float:
-        """Milliseconds until `take` would let `count` more pass."""
-        if not self._interval:
-            return 0.0
-        full_at = min(max(self._full_at, now), now + self._span)
-        return max(0.0, full_at + self._interval * count - now - self._span)

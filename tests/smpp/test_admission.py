@@ -7,7 +7,7 @@ import pytest
 
 from pdu import CommandStatus
 from smppbridge.config import AccountConfig
-from smppbridge.smpp.admission import Admission, Doorkeeper, address_of, hash_password, verify_password, warnings
+from smppbridge.smpp.admission import Admission, Doorkeeper, address_of, hash_password, verify_password
 from smppbridge.smpp.session import BindRequest
 
 ROK, BINDFAIL = CommandStatus.ESME_ROK, CommandStatus.ESME_RBINDFAIL
@@ -154,19 +154,3 @@ def test_what_is_no_hash_is_a_mistake(stored: str) -> None:
 )
 def test_addresses(peer: str, address: str) -> None:
     assert str(address_of(peer)) == address
-
-
-def test_warnings_name_what_will_not_work_and_no_password() -> None:
-    assert warnings(account()) == []
-    assert warnings(account(password="", password_hash=HASH)) == []
-    (long,) = warnings(account(password="hunter2hunter2"))
-    assert "14 characters" in long
-    assert "hunter2" not in long
-    found = warnings(account(password="", allowed_networks=[], bind_types=[]))
-    assert [line.split(",")[0] for line in found] == [
-        "has no password",
-        "has no allowed_networks",
-        "has no bind_types",
-    ]
-    assert "everywhere" in warnings(account(allowed_networks=["0.0.0.0/0"]))[0]
-    assert "ASCII" in warnings(account(password="пароль"))[0]
