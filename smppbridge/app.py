@@ -26,7 +26,7 @@ from .config import Config, ConfigError, Finding, check, diff
 from .delivery.handler import Handlers
 from .delivery.outbox import Outbox
 from .dispatch.dispatcher import Dispatcher
-from .dispatch.routing import Router
+from .dispatch.routing import Router, carries
 from .ids import IdGenerator, wall_clock
 from .journal import Journal
 from .logs import set_up
@@ -93,6 +93,7 @@ class Gateway:
             clock=self.clock,
             on_receipts=self._deliver,
             deliver=self._callback_within,
+            journal=self.journal,
         )
         self.submission = Submission(
             accounts=config.accounts,
@@ -147,15 +148,17 @@ class Gateway:
 
     def reload(self, config: Config) -> None:
         """Accounts, routes, providers and limits; listeners, store and log need a restart (`config.diff` says so)."""
+        providers = _providers(config)
+        self.dispatcher.reload(config.providers, _router(config, providers), providers)
         self.config = config
         self.doorkeeper = Doorkeeper(config.accounts)
-        self.providers = _providers(config)
         self.smpp.reload(config.smpp)
         self.submission.reload(config.accounts)
         self.outbox.reload(config.accounts)
         self.handlers.accounts = config.accounts
+        # Those whose settings stayed the same are the old ones.
+        self.providers = dict(self.dispatcher.providers)
         self.callbacks.providers, self.callbacks.config = self.providers, config.providers
-        self.dispatcher.reload(config.providers, _router(config, self.providers), self.providers)
 
     # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
 
@@ -258,12 +261,7 @@ def _providers(config: Config) -> dict[str, Provider[Any]]:
 
 
 def _router(config: Config, providers: Mapping[str, Provider[Any]]) -> Router:
-    """Where messages go, knowing what each provider carries: what its adapter can, less what the file leaves out."""
-    carries = {
-        name: providers[name].kinds & table.kinds if table.kinds else providers[name].kinds
-        for name, table in config.providers.items()
-    }
-    return Router(config.routes, carries)
+    return Router(config.routes, carries(config.providers, providers))
 
 
 def _store(config: Config) -> Store:

@@ -14,7 +14,7 @@ from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag,
 
 from ..config import AccountConfig
 from ..lifecycle import FINAL_STATES
-from ..model import Binary, Command, HlrResult, Kind, Message, Receipt
+from ..model import Binary, Command, HlrResult, Kind, Message, Receipt, Sms
 
 #: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
 _ESM_RECEIPT = 0x04
@@ -108,22 +108,26 @@ def echo(command: Command) -> str:
 def _tlvs(receipt: Receipt, id: int, vendor: bool) -> list[Tlv]:
     message, progress = receipt.message, receipt.message.progress
     found = [
-        tlv(Tag.RECEIPTED_MESSAGE_ID, str(id)),
-        tlv(Tag.MESSAGE_STATE, receipt.state),
-        tlv(Tag.NETWORK_ERROR_CODE, _GSM_NETWORK + receipt.err.to_bytes(2, "big")),
+        Tlv(Tag.RECEIPTED_MESSAGE_ID, b"%d\0" % id),
+        _known(Tag.MESSAGE_STATE, receipt.state),
+        _known(Tag.NETWORK_ERROR_CODE, _GSM_NETWORK + receipt.err.to_bytes(2, "big")),
     ]
     if vendor:
         if progress.cost:
-            found.append(tlv(VendorTag.SMSC_COST, progress.cost[:6]))
-        found.append(tlv(VendorTag.SMSC_FLAGS, vendor_type(message)))
+            found.append(_known(VendorTag.SMSC_COST, progress.cost[:6]))
+        found.append(_known(VendorTag.SMSC_FLAGS, vendor_type(message)))
         if progress.parts:
-            found.append(tlv(VendorTag.SMSC_PARTS, progress.parts))
+            found.append(_known(VendorTag.SMSC_PARTS, progress.parts))
     return found
+
+
+#: A few values make up nearly all receipts: each is worded once.
+_known = lru_cache(maxsize=4096)(tlv)
 
 
 def vendor_type(message: Message) -> int:
     """The vendor's number of a message type."""
-    if getattr(message.command, "flash", False):
+    if type(message.command) is Sms and message.command.flash:
         return _VENDOR_FLASH
     return VENDOR_TYPE[message.kind]
 
