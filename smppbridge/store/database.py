@@ -34,7 +34,7 @@ _BUGS = (
 
 
 def is_bug(error: BaseException) -> bool:
-    return isinstance(error, _BUGS) or not isinstance(error, apsw.Error)
+    return isinstance(error, _BUGS) or not isinstance(error, apsw.Error | OSError)
 
 
 class Lock:
@@ -148,6 +148,8 @@ def _sentence(error: BaseException, path: Path) -> str:
             )
         case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError():
             return f"{path} cannot be opened for writing ({error}): look at its owner and mode"
+        case OSError():
+            return f"reading or writing {path} failed ({error.strerror}): look at the disk, then restart"
         case _ if is_bug(error):
             return f"a mistake of the program in the store: {type(error).__name__}: {error}"
         case _:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
 import apsw
@@ -37,8 +37,10 @@ _INSERT_PARTS = Bulk("insert_parts", len(rows.PART) + 1)
 _SETS_HELD = Bulk("sets_held", 5)
 _SETS_JOINED = Bulk("sets_joined", 6)
 
-#: Messages under way that are kept in memory, twice that at most; each takes one to two KiB.
-_LIVE = 8192
+#: Messages under way that are kept in memory; each takes one to two KiB. Beyond it the oldest go, so many at once:
+#: letting go of thousands would hold everybody up for milliseconds.
+_LIVE = 16_384
+_LET_GO = 512
 #: Rows that `purge` looks at for each one that it may take.
 _LOOK = 10
 #: Parked reports that are looked at for being too old each time one is parked.
@@ -88,9 +90,8 @@ class Ledger:
         self.counts = Counts()
         self._recent = Recent()
         self._live: dict[int, Message] = {}
-        self._older: dict[int, Message] = {}
         self._seq = 0
-        self._parked = 0
+        self._parked = self._parked_after = 0
         self._longest_window: Millis = 0
         self._purged_to = 0
         self._forget()
@@ -142,20 +143,34 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
+        self.prepare()
+        self.make_durable()
+        self.settle()
+
+    def prepare(self) -> None:
+        """All that a commit needs besides the disk."""
         self.flush()
-        parked = ask(self._db, "count_parked")[0][0] if self._parked_now else self._parked
+        if self._parked_now:
+            [(self._parked_after,)] = ask(self._db, "count_parked")
+
+    def make_durable(self) -> None:
+        """The disk's part, the only one that may be another thread's; touches nothing but the connection."""
         self._db.execute("COMMIT")
-        self._parked = parked
+
+    def settle(self) -> None:
+        """It is durable: counts and memory follow."""
+        if self._parked_now:
+            self._parked = self._parked_after
         live = self._live
         live.update(self._new)
         for id, message in self._now.items():
             if message.progress.stage in (Stage.WAITING, Stage.FINAL):
                 live.pop(id, None)
-                self._older.pop(id, None)
             else:
                 live[id] = message
-        if len(live) > _LIVE:
-            self._older, self._live = live, {}
+        while len(live) > _LIVE:
+            for id in list(islice(live, _LET_GO)):
+                del live[id]
         counts, more = self.counts, self._more
         counts.waiting.update(more.waiting)
         counts.in_flight += more.in_flight
@@ -360,7 +375,7 @@ class Ledger:
     # What `rules.apply` asks for (rules.Records)
 
     def message(self, id: int) -> Message | None:
-        return self._now.get(id) or self._new.get(id) or self._live.get(id) or self._older.get(id)
+        return self._now.get(id) or self._new.get(id) or self._live.get(id)
 
     def referred(self, provider: str, ref: str) -> int:
         return self._referred.get((provider, ref), 0)

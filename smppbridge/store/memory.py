@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
+from typing import TypeAlias
 
 import msgspec
 
@@ -311,6 +312,9 @@ class MemoryStore:
         return len(gone)
 
 
+_Due: TypeAlias = tuple[Millis, Stage, int]
+
+
 class _Work:
     """Which messages wait for what: counts, and heaps whose entries are looked at again when they come up.
 
@@ -320,9 +324,9 @@ class _Work:
     def __init__(self, messages: dict[int, Message]) -> None:
         self._messages = messages
         self.count: Counter[Stage] = Counter()
-        self._waiting: dict[int, list[tuple[Millis, int]]] = {}
+        self._waiting: dict[int, list[_Due]] = {}
         self._waiting_ids: list[int] = []
-        self._with_a_provider: list[tuple[Millis, int]] = []
+        self._with_a_provider: list[_Due] = []
 
     def moved(self, was: Message | None, now: Message) -> None:
         progress = now.progress
@@ -330,10 +334,10 @@ class _Work:
             self.count[was.progress.stage] -= 1
         self.count[progress.stage] += 1
         if progress.stage is Stage.WAITING:
-            heapq.heappush(self._waiting.setdefault(now.priority, []), (progress.due, now.id))
+            heapq.heappush(self._waiting.setdefault(now.priority, []), (progress.due, progress.stage, now.id))
             heapq.heappush(self._waiting_ids, now.id)
         elif progress.stage in (Stage.SENT, Stage.DOUBT):
-            heapq.heappush(self._with_a_provider, (progress.due, now.id))
+            heapq.heappush(self._with_a_provider, (progress.due, progress.stage, now.id))
 
     def forget(self, message: Message) -> None:
         self.count[message.progress.stage] -= 1
@@ -345,19 +349,19 @@ class _Work:
         """Those due, one after the other; whoever takes one moves it on before asking for the next."""
         for priority in sorted(self._waiting, reverse=True):
             heap = self._waiting[priority]
-            while limit and (message := self._head(heap, Stage.WAITING)) and message.progress.due <= now:
+            while limit and (message := self._head(heap)) and message.progress.due <= now:
                 limit -= 1
                 yield message
 
     def with_a_provider(self, now: Millis, limit: int) -> Iterator[Message]:
         heap = self._with_a_provider
-        while limit and (message := self._head(heap, Stage.SENT, Stage.DOUBT)) and message.progress.due <= now:
+        while limit and (message := self._head(heap)) and message.progress.due <= now:
             limit -= 1
             yield message
 
     def next_due(self) -> Millis:
-        heads = [self._head(heap, Stage.WAITING) for heap in self._waiting.values()]
-        heads.append(self._head(self._with_a_provider, Stage.SENT, Stage.DOUBT))
+        heads = [self._head(heap) for heap in self._waiting.values()]
+        heads.append(self._head(self._with_a_provider))
         return min((message.progress.due for message in heads if message), default=0)
 
     def oldest_waiting(self) -> Millis:
@@ -368,11 +372,11 @@ class _Work:
             heapq.heappop(self._waiting_ids)
         return 0
 
-    def _head(self, heap: list[tuple[Millis, int]], *stages: Stage) -> Message | None:
+    def _head(self, heap: list[_Due]) -> Message | None:
         while heap:
-            due, id = heap[0]
+            due, stage, id = heap[0]
             message = self._messages.get(id)
-            if message and message.progress.stage in stages and message.progress.due == due:
+            if message and message.progress.stage is stage and message.progress.due == due:
                 return message
             heapq.heappop(heap)
         return None

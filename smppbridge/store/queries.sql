@@ -230,11 +230,11 @@ SELECT account, channel, message IS NULL, count(*) FROM outbox GROUP BY 1, 2, 3;
 SELECT count(*) FROM parked;
 
 -- name: highest
--- The highest id ever given, also to what is forgotten, and the highest seq of the outbox.
+-- The highest id and the highest seq ever given, also to what is gone.
 SELECT max(
          ifnull((SELECT max(id) FROM message), 0), ifnull((SELECT max(id) FROM part), 0),
          ifnull((SELECT value FROM fact WHERE name = 'last_id'), 0)),
-       ifnull((SELECT max(seq) FROM outbox), 0);
+       ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0);
 
 -- name: recent
 -- Messages that others are compared with, oldest first.

@@ -37,8 +37,12 @@ def copying(path: Path) -> apsw.Connection:
     return database.connect(path, cache=100, write=True)
 
 
+def nothing() -> None:
+    pass
+
+
 def test_the_log_begins_anew_while_there_is_always_more(db: apsw.Connection, path: Path) -> None:
-    checkpoints = Checkpoints(db, lambda: copying(path))
+    checkpoints = Checkpoints(db, lambda: copying(path), nothing)
     seen = []
     for _ in range(2000):
         commit_page(db)
@@ -51,7 +55,7 @@ def test_the_log_begins_anew_while_there_is_always_more(db: apsw.Connection, pat
 
 
 def test_somebody_who_reads_an_old_state_only_delays_it(db: apsw.Connection, path: Path) -> None:
-    checkpoints = Checkpoints(db, lambda: copying(path))
+    checkpoints = Checkpoints(db, lambda: copying(path), nothing)
     reader = database.connect(path, cache=100)
     reader.execute("BEGIN")
     assert reader.execute("SELECT count(*) FROM t").get == 0
@@ -72,7 +76,7 @@ def test_what_the_disk_says_to_the_copying_thread_reaches_the_writer(db: apsw.Co
     def broken() -> apsw.Connection:
         raise apsw.IOError("told to fail")
 
-    checkpoints = Checkpoints(db, broken)
+    checkpoints = Checkpoints(db, broken, nothing)
 
     def work() -> None:
         while True:
@@ -84,11 +88,27 @@ def test_what_the_disk_says_to_the_copying_thread_reaches_the_writer(db: apsw.Co
     checkpoints.close()
 
 
+def test_a_sync_that_fails_reaches_the_writer_too(db: apsw.Connection, path: Path) -> None:
+    def failing() -> None:
+        raise OSError(5, "Input/output error")
+
+    checkpoints = Checkpoints(db, lambda: copying(path), failing)
+
+    def work() -> None:
+        while True:
+            commit_page(db)
+            checkpoints.committed()
+
+    with pytest.raises(OSError, match="Input/output error"):
+        work()
+    checkpoints.close()
+
+
 def test_a_full_disk_is_left_for_the_writer_to_meet(db: apsw.Connection) -> None:
     def full() -> apsw.Connection:
         raise apsw.FullError("told to fail")
 
-    checkpoints = Checkpoints(db, full)
+    checkpoints = Checkpoints(db, full, nothing)
     for _ in range(EVERY * 3):
         commit_page(db)
         checkpoints.committed()

@@ -106,8 +106,9 @@ CREATE INDEX part_joined ON part (account, source, destination, reference, total
 CREATE INDEX part_message ON part (message) WHERE message IS NOT NULL;
 
 -- What clients and handlers have not answered yet. A row speaks of a message, or carries one from a subscriber.
+-- AUTOINCREMENT: a seq is never given twice, also not after a restart with an empty outbox.
 CREATE TABLE outbox (
-    seq       INTEGER PRIMARY KEY,
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
     account   TEXT NOT NULL,
     channel   INTEGER NOT NULL,
     message   INTEGER,
