@@ -213,7 +213,9 @@ class Submission:
             elif link is not None:
                 self._answer_verdict(link, account, message.sequence, verdict)
         for message in accepted:
-            self._outlet.offer(message)
+            # The others wait on disk, where the dispatcher looks when something is due.
+            if message.progress is _AT_ONCE:
+                self._outlet.offer(message)
         if accepted and self._journal.open(len(accepted)):
             for message in accepted:
                 self._journal.say("accepted", message, sequence=message.sequence)
