@@ -123,7 +123,8 @@ class Store(Protocol):
     # Arrivals
 
     def accept(self, message: Message, arrived: Arrived) -> None:
-        """Keep a new message (with `progress.stage` READY or WAITING, as the caller has room) and its "accepted" line.
+        """Keep a new message (`progress` has stage READY or WAITING, as the caller has room, a state and a due, and
+        nothing else yet) and its "accepted" line.
 
         Never blocks and never raises. `arrived` is called in the loop, once a batch, with each message and its
         verdict, in the order of the calls. The one-minute rule is decided here, in one transaction with the insert:

@@ -98,8 +98,9 @@ class Ledger:
 
     def _forget(self) -> None:
         """Nothing has happened in this transaction yet."""
-        # New messages that are READY, and all other messages met so far as they stand now.
+        # New messages, READY and WAITING, as they were accepted; all other messages met so far as they stand now.
         self._new: dict[int, Message] = {}
+        self._new_waiting: dict[int, Message] = {}
         self._now: dict[int, Message] = {}
         # What is still to be written.
         self._rows: list[list[Any]] = []
@@ -175,7 +176,7 @@ class Ledger:
         counts.waiting.update(more.waiting)
         counts.in_flight += more.in_flight
         counts.outbox.update(more.outbox)
-        counts.highest = max(more.highest, max(self._new, default=0))
+        counts.highest = self._highest()
         self._forget()
 
     def rollback(self) -> None:
@@ -209,7 +210,8 @@ class Ledger:
     # Arrivals --------------------------------------------------------------------------------------------------------
 
     def accept(self, messages: Sequence[Message]) -> list[Verdict]:
-        recent, ready, new_rows = self._recent, self._new, self._rows
+        recent, new_rows = self._recent, self._rows
+        ready, waiting, priorities = self._new, self._new_waiting, self._more.waiting
         recent.tick(messages[-1].accepted_at)
         verdicts: list[Verdict] = []
         for message in messages:
@@ -228,11 +230,8 @@ class Ledger:
             if message.progress.stage is Stage.READY:
                 ready[message.id] = message
             else:
-                self._now[message.id] = message
-                self._more.waiting[message.priority] += 1
-                self._more.highest = max(self._more.highest, message.id)
-            if not rows.is_new(message.progress):
-                self._changed[message.id] = message
+                waiting[message.id] = message
+                priorities[message.priority] += 1
             new_rows.append(rows.of_new_message(message))
             verdicts.append(None)
         return verdicts
@@ -375,7 +374,7 @@ class Ledger:
     # What `rules.apply` asks for (rules.Records)
 
     def message(self, id: int) -> Message | None:
-        return self._now.get(id) or self._new.get(id) or self._live.get(id)
+        return self._now.get(id) or self._new.get(id) or self._live.get(id) or self._new_waiting.get(id)
 
     def referred(self, provider: str, ref: str) -> int:
         return self._referred.get((provider, ref), 0)
@@ -507,8 +506,10 @@ class Ledger:
 
     def _keep_highest(self) -> None:
         """The highest id may be about to go, and ids are never given twice."""
-        highest = max(self._more.highest, max(self._new, default=0))
-        ask(self._db, "keep_fact", ("last_id", highest))
+        ask(self._db, "keep_fact", ("last_id", self._highest()))
+
+    def _highest(self) -> int:
+        return max(self._more.highest, max(self._new, default=0), max(self._new_waiting, default=0))
 
 
 def first_accepted(db: apsw.Connection, at: Millis) -> int:

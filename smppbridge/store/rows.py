@@ -37,7 +37,6 @@ _reported = msgspec.json.Decoder(Reported).decode
 _COMMAND = Message.__struct_fields__.index("command")
 _PART_IDS = Message.__struct_fields__.index("part_ids")
 _PROGRESS = Message.__struct_fields__.index("progress")
-_DEFAULTS = _fields(Progress())[3:]
 _KINDS = {kind.value: kind for kind in Kind}
 _STAGES = {stage.value: stage for stage in Stage}
 _STATES = {state.value: state for state in MessageState}
@@ -51,11 +50,6 @@ def of_new_message(message: Message) -> list[Any]:
     progress = message.progress
     row[_PROGRESS:] = (progress.stage, progress.state, progress.due, message.command.comment or None)
     return row
-
-
-def is_new(progress: Progress) -> bool:
-    """Whether the columns of `NEW_MESSAGE` say everything."""
-    return _fields(progress)[3:] == _DEFAULTS
 
 
 def of_progress(message: Message) -> list[Any]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from pdu import MessageState
@@ -41,12 +40,6 @@ def test_a_message_is_read_as_it_was_written(nouns: Any) -> None:
 
 def test_progress_has_no_field_left_at_its_default_here() -> None:
     assert all(getattr(WELL_TRAVELLED, name) != getattr(Progress(), name) for name in Progress.__struct_fields__)
-
-
-def test_only_stage_state_and_due_are_written_of_a_new_message(nouns: Any) -> None:
-    assert rows.is_new(Progress(stage=Stage.WAITING, state=MessageState.SCHEDULED, due=9))
-    for name in Progress.__struct_fields__[3:]:
-        assert not rows.is_new(msgspec.structs.replace(Progress(), **{name: getattr(WELL_TRAVELLED, name)}))
 
 
 @pytest.mark.parametrize(("table", "columns"), [("message", rows.MESSAGE), ("part", (*rows.PART, "round", "message"))])
