@@ -165,7 +165,8 @@ class Ledger:
         live = self._live
         live.update(self._new)
         for id, message in self._now.items():
-            if message.progress.stage in (Stage.WAITING, Stage.FINAL):
+            stage = message.progress.stage
+            if stage is Stage.FINAL or stage is Stage.WAITING:
                 live.pop(id, None)
             else:
                 live[id] = message
@@ -193,11 +194,11 @@ class Ledger:
             _UPDATE_PROGRESS.run(db, [rows.of_progress(message) for message in self._changed.values()])
             self._changed = {}
         if self._lines:
-            nth: Counter[int] = Counter()
+            nth: dict[int, int] = {}
             given = []
             for entry in self._lines:
-                nth[entry.message] += 1
-                given.append((entry.message, nth[entry.message], entry.at, entry.event, entry.detail))
+                n = nth[entry.message] = nth.get(entry.message, 0) + 1
+                given.append((entry.message, n, entry.at, entry.event, entry.detail))
             _INSERT_LINES.run(db, given)
             self._lines = []
         if self._outbox:
@@ -374,7 +375,7 @@ class Ledger:
     # What `rules.apply` asks for (rules.Records)
 
     def message(self, id: int) -> Message | None:
-        return self._now.get(id) or self._new.get(id) or self._live.get(id) or self._new_waiting.get(id)
+        return self._now.get(id) or self._live.get(id) or self._new.get(id) or self._new_waiting.get(id)
 
     def referred(self, provider: str, ref: str) -> int:
         return self._referred.get((provider, ref), 0)
@@ -384,8 +385,11 @@ class Ledger:
         before, after = was.progress.stage, now.progress.stage
         if before is not after:
             more = self._more
-            more.waiting[now.priority] += (after is Stage.WAITING) - (before is Stage.WAITING)
-            more.in_flight += rules.in_flight(after) - rules.in_flight(before)
+            more.in_flight += rules.IN_FLIGHT[after] - rules.IN_FLIGHT[before]
+            if after is Stage.WAITING:
+                more.waiting[now.priority] += 1
+            elif before is Stage.WAITING:
+                more.waiting[now.priority] -= 1
 
     def line(self, entry: Entry) -> None:
         self._lines.append(entry)

@@ -270,7 +270,7 @@ class MemoryStore:
         self._check()
         return Stats(
             waiting=self._work.count[Stage.WAITING],
-            in_flight=sum(count for stage, count in self._work.count.items() if rules.in_flight(stage)),
+            in_flight=sum(count for stage, count in self._work.count.items() if rules.IN_FLIGHT[stage]),
             outbox=self._outbox.counts(),
             oldest_waiting=self._work.oldest_waiting(),
             oldest_receipt=self._outbox.oldest(),

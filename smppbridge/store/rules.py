@@ -23,10 +23,8 @@ PUT_OFF: Millis = 60_000
 RESENT_FOR: Millis = 300_000
 
 
-def in_flight(stage: Stage) -> bool:
-    """With a provider, or perhaps: what `Stats.in_flight` counts."""
-    return Stage.SENDING <= stage <= Stage.DOUBT
-
+#: By stage: whether a provider has the message, or may have it (`Stats.in_flight`).
+IN_FLIGHT = tuple(stage in (Stage.SENDING, Stage.SENT, Stage.DOUBT) for stage in Stage)
 
 # The one-minute rule -------------------------------------------------------------------------------------------------
 
