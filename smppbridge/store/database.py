@@ -21,6 +21,9 @@ import apsw
 
 from .base import StoreFailed
 
+#: Milliseconds to wait for a lock of another program.
+_BUSY = 50
+
 # Mistakes in a statement or its values: ours, the disk has no part in them.
 _BUGS = (
     apsw.BindingsError,
@@ -85,7 +88,8 @@ def connect(path: Path, *, cache: int, vfs: str = "", write: bool = False) -> ap
     flags = apsw.SQLITE_OPEN_READWRITE if write else apsw.SQLITE_OPEN_READONLY
     db = apsw.Connection(str(path), flags=flags, vfs=vfs or None, statementcachesize=256)
     try:
-        db.set_busy_timeout(5000)
+        # Others may hold a lock for a moment (a backup, `sqlite3` at a terminal). The loop itself may be waiting.
+        db.set_busy_timeout(_BUSY)
         if write:
             db.pragma("journal_mode", "wal")
             # The one promise that everything else rests on: COMMIT returns after the fsync (design rule 1).

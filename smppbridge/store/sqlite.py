@@ -36,8 +36,8 @@ from .checkpoint import Checkpoints
 from .ledger import Ledger
 from .reader import Reader
 
-#: Pieces of work in one transaction at most, so that one commit never takes tens of milliseconds.
-_BATCH = 2048
+#: Messages and changes in one transaction at most: some milliseconds, because they are collected in the loop.
+_BATCH = 512
 #: Messages that `purge` forgets in one transaction, for the same reason.
 _PURGE_STEP = 100
 #: KiB of pages that connections keep: the writer, each reader, the checkpoint.
@@ -56,11 +56,13 @@ Work: TypeAlias = Callable[[Ledger, Sequence[Any]], Sequence[Any]]
 class _Job:
     """A piece of work that somebody awaits."""
 
-    __slots__ = ("call", "future", "work")
+    __slots__ = ("call", "future", "weight", "work")
 
-    def __init__(self, work: Work, call: Any, future: asyncio.Future[Any]) -> None:
+    def __init__(self, work: Work, call: Any, weight: int, future: asyncio.Future[Any]) -> None:
         self.work = work
         self.call = call
+        #: How many messages it is about.
+        self.weight = weight
         self.future = future
 
 
@@ -137,7 +139,7 @@ class SqliteStore:
         return await self._own.ask(Reader.in_doubt, limit)
 
     async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
-        return await self._ask(Ledger.apply, (changes, now))
+        return await self._ask(Ledger.apply, (changes, now), len(changes))
 
     async def next_due(self) -> Millis:
         return await self._own.ask(Reader.next_due, self._ledger.counts.priorities())
@@ -154,7 +156,7 @@ class SqliteStore:
         return await self._own.ask(Reader.arrivals, account, after, limit)
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
-        await self._ask(Ledger.delivered, (receipts, now))
+        await self._ask(Ledger.delivered, (receipts, now), len(receipts))
 
     async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
         await self._ask(Ledger.drop_receipts, (receipts, reason, now))
@@ -217,9 +219,9 @@ class SqliteStore:
             raise StoreFailed(_CLOSED)
         return self._writer.ledger
 
-    async def _ask(self, work: Callable[[Ledger, Sequence[C]], Sequence[R]], call: C) -> R:
+    async def _ask(self, work: Callable[[Ledger, Sequence[C]], Sequence[R]], call: C, weight: int = 1) -> R:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._put(_Job(work, call, future))
+        self._put(_Job(work, call, weight, future))
         return await future
 
 
@@ -305,12 +307,16 @@ class _Writer:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _turn(self) -> None:
-        """Everything that waits, in one transaction."""
-        items, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-        if not items:
+        """What waits, in one transaction: of the foremost all that is at hand, or else what is not."""
+        waiting = self._waiting
+        if not waiting:
             self._busy = False
             self._idle.set()
-        elif all(not isinstance(item, _Job) or item.work in _AT_HAND for item in items):
+            return
+        at_hand = _is_at_hand(waiting[0])
+        count = _foremost(waiting, at_hand)
+        items, self._waiting = waiting[:count], waiting[count:]
+        if at_hand:
             self._collect(items)
         else:
             self._orders.put(partial(self._elsewhere, items))
@@ -468,6 +474,23 @@ class _Writer:
 _AT_HAND: frozenset[Work] = frozenset(
     {Ledger.apply, Ledger.delivered, Ledger.put_off, Ledger.note, Ledger.hold, Ledger.join, Ledger.drop_parts}
 )
+
+
+def _is_at_hand(item: _Item) -> bool:
+    return not isinstance(item, _Job) or item.work in _AT_HAND
+
+
+def _foremost(items: Sequence[_Item], at_hand: bool) -> int:
+    """How many of the first go into one transaction."""
+    if _Job not in map(type, items[:_BATCH]):
+        return min(len(items), _BATCH)
+    weight = 0
+    for count, item in enumerate(items):
+        if weight >= _BATCH or _is_at_hand(item) is not at_hand:
+            return count
+        weight += item.weight if isinstance(item, _Job) else 1
+    return len(items)
+
 
 _Outcome: TypeAlias = tuple[Sequence[_Item], Sequence[Any] | StoreFailed]
 """A run of items, and the result of each, or what failed for all."""

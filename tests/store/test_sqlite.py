@@ -15,7 +15,7 @@ import pytest
 
 from pdu import MessageState
 from smppbridge.lifecycle import Began, Settled
-from smppbridge.model import Message
+from smppbridge.model import Message, Stage
 from smppbridge.store import checkpoint, ledger
 from smppbridge.store.base import Filter, Store, StoreFailed, Verdict
 from smppbridge.store.sqlite import SqliteStore
@@ -146,6 +146,19 @@ def test_a_full_disk_refuses_and_the_next_batch_tries_again(path: Path, nouns: A
     walk(SqliteStore(path, vfs=Faults.name), road)
 
 
+def test_another_program_that_holds_the_lock_is_only_in_the_way_for_a_while(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        other = apsw.Connection(str(path))
+        other.execute("BEGIN IMMEDIATE")
+        [verdict] = await nouns.accept(store, nouns.message())
+        refused(verdict, "locked by another program", temporary=True)
+        other.execute("ROLLBACK")
+        other.close()
+        assert await nouns.accept(store, nouns.message()) == [None]
+
+    walk(SqliteStore(path), road)
+
+
 def test_changes_that_the_disk_refused_have_not_happened(path: Path, nouns: Any, disk: Faults) -> None:
     message = nouns.message()
     settle = Settled(id=message.id, state=MessageState.DELIVERED, reason="test")
@@ -214,6 +227,30 @@ def test_one_who_stops_listening_does_not_stop_the_others(path: Path, nouns: Any
         asked.cancel()
         assert await nouns.accept(store, nouns.message()) == [None]
         assert [str(context["exception"]) for context in seen] == ["a mistake in a session"]
+
+    walk(SqliteStore(path), road)
+
+
+# Turns ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_may_take_long_does_not_hold_up_what_is_at_hand(path: Path, nouns: Any) -> None:
+    ready = [nouns.message() for _ in range(600)]
+    waiting = [nouns.message(stage=Stage.WAITING) for _ in range(3)]
+
+    async def road(store: Store) -> None:
+        batches: list[int] = []
+        claimed: list[Any] = []
+        for message in ready:
+            store.accept(message, lambda batch: batches.append(len(batch)))
+        for message in waiting:
+            store.accept(message, lambda batch: None)
+            claimed.append(asyncio.ensure_future(store.claim(NOW, 9)))
+            await asyncio.sleep(0)
+        await nouns.accept(store, nouns.message())
+        # Each claim saw what was accepted before it, and nothing of what came later.
+        assert [[one.id for one in await claim] for claim in claimed] == [[message.id] for message in waiting]
+        assert sum(batches) == 600
 
     walk(SqliteStore(path), road)
 
