@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from . import accept, codec, endtoend, memory
+from . import accept, codec, dispatch, endtoend, memory, session, store
 
 
 def main() -> None:
@@ -16,6 +16,9 @@ def main() -> None:
     quick = parser.parse_args().quick
     subjects: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         ("Codec: SUBMIT_SM with 100 octets of text and 2 TLVs", codec.run),
+        ("Sessions and links, nothing stored", session.run),
+        ("The store alone", store.run),
+        ("Dispatch, the store subtracted", dispatch.run),
         ("Accepting: 10 binds, window 10, fsynced", lambda: accept.run(1 if quick else 3)),
         ("End to end through the sandbox", lambda: endtoend.run(20_000 if quick else 100_000)),
         ("Memory", lambda: memory.run(200 if quick else 1000, 100_000 if quick else 1_000_000)),

@@ -159,6 +159,10 @@ class Gateway:
         # Those whose settings stayed the same are the old ones.
         self.providers = dict(self.dispatcher.providers)
         self.callbacks.providers, self.callbacks.config = self.providers, config.providers
+        # Access fails closed: who has no account any more is sent off. Nobody else notices the reload.
+        for link in list(self.bound.links.values()):
+            if link.account not in config.accounts:
+                link.unbind("the account was taken out of the configuration")
 
     # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
 

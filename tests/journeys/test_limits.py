@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdu import CommandStatus, SubmitSm, Tag, encode
+from pdu import CommandStatus, SubmitSm, Tag, Unbind, encode
 
 
 @pytest.mark.journey
@@ -83,3 +83,20 @@ def test_reload_changes_limits_without_dropping_a_bind(start, connect):
     gateway.reload()
     assert esme.submit("two").command_status == 0
     assert esme.submit("three").command_status == CommandStatus.ESME_RTHROTTLED
+
+
+@pytest.mark.journey
+def test_reload_sends_off_whose_account_is_gone_and_nobody_else(start, connect):
+    second = """
+        [accounts.second]
+        password = "second"
+        allowed_networks = ["127.0.0.0/8"]
+    """
+    gateway = start(second)
+    stays, goes = connect(gateway), connect(gateway)
+    stays.bind()
+    goes.bind(system_id="second", password="second")
+    gateway.path.write_text(gateway.path.read_text().partition("[accounts.second]")[0])
+    gateway.reload()
+    assert isinstance(goes.receive(), Unbind)
+    assert stays.submit("still here").command_status == CommandStatus.ESME_ROK
