@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
@@ -54,7 +54,7 @@ class Counts:
     """What `Stats` is made of, kept in memory because counting a million rows takes too long for a scrape."""
 
     def __init__(self) -> None:
-        #: WAITING messages by priority: also where `claim` looks.
+        #: WAITING messages by priority: also where to look for those that are due.
         self.waiting: Counter[int] = Counter()
         self.in_flight = 0
         self.outbox: Counter[Queue] = Counter()
@@ -304,24 +304,22 @@ class Ledger:
 
     # Work ------------------------------------------------------------------------------------------------------------
 
-    def claim(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Message]]:
-        return [self._claim(now, limit) for now, limit in calls]
+    def claim(self, calls: Sequence[tuple[Sequence[int], Millis]]) -> list[list[Message]]:
+        """Of the given ones, take those that are WAITING and due also now."""
+        self._read(id for ids, _ in calls for id in ids)
+        return [[rules.take(self, one, now) for one in self._due(ids, now, Stage.WAITING)] for ids, now in calls]
 
-    def _claim(self, now: Millis, limit: int) -> list[Message]:
-        self.flush()
-        claimed: list[Message] = []
-        for priority in sorted({*self.counts.priorities(), *self._more.priorities()}, reverse=True):
-            found = ask(self._db, "claim", (priority, now, limit - len(claimed)))
-            claimed += [rules.take(self, self._met(row), now) for row in found]
-        return claimed
+    def claim_doubtful(self, calls: Sequence[tuple[Sequence[int], Millis]]) -> list[list[Message]]:
+        """Of the given ones, put off those that are to be asked for also now."""
+        self._read(id for ids, _ in calls for id in ids)
+        stages = Stage.SENT, Stage.DOUBT
+        return [[rules.put_off(self, one, now) for one in self._due(ids, now, *stages)] for ids, now in calls]
 
-    def claim_doubtful(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Message]]:
-        return [self._claim_doubtful(now, limit) for now, limit in calls]
-
-    def _claim_doubtful(self, now: Millis, limit: int) -> list[Message]:
-        self.flush()
-        due = [self._met(row) for row in ask(self._db, "claim_doubtful", (now, limit))]
-        return [rules.put_off(self, message, now) for message in due]
+    def _due(self, ids: Sequence[int], now: Millis, *stages: Stage) -> Iterator[Message]:
+        for id in ids:
+            message = self.message(id)
+            if message and message.progress.stage in stages and message.progress.due <= now:
+                yield message
 
     def apply(self, calls: Sequence[tuple[Sequence[Change], Millis]]) -> list[list[Applied]]:
         self._prepare([change for changes, _ in calls for change in changes])

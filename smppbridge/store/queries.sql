@@ -95,17 +95,16 @@ DELETE FROM parked WHERE n IN carray(?);
 -- Some of those whose reference never came; they stand in the order in which they came.
 DELETE FROM parked WHERE n IN (SELECT n FROM (SELECT n, at FROM parked ORDER BY n LIMIT ?) WHERE at <= ?);
 
--- name: claim
--- WAITING messages of one priority that are due, the longest due first.
-SELECT {message} FROM message AS m
-WHERE m.stage = 0 AND m.priority = ? AND m.due <= ?
-ORDER BY m.due, m.id LIMIT ?;
+-- name: due_waiting
+-- WAITING messages of one priority that are due, the longest due first. Their rows are read here too, because whoever
+-- takes them should find them in memory.
+SELECT json_group_array(id), total(length(pdu))
+FROM (SELECT id, pdu FROM message WHERE stage = 0 AND priority = ? AND due <= ? ORDER BY due, id LIMIT ?);
 
--- name: claim_doubtful
+-- name: due_with_provider
 -- SENT and DOUBT messages that are to be asked for, the longest due first.
-SELECT {message} FROM message AS m
-WHERE m.stage IN (3, 4) AND m.due <= ?
-ORDER BY m.due, m.stage, m.id LIMIT ?;
+SELECT json_group_array(id), total(length(pdu))
+FROM (SELECT id, pdu FROM message WHERE stage IN (3, 4) AND due <= ? ORDER BY due, stage, id LIMIT ?);
 
 -- name: in_doubt
 -- What a crash left between the request and its outcome.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import apsw
+import msgspec
 
 from pdu import MessageState
 
@@ -18,6 +19,7 @@ from .ledger import first_accepted
 from .statements import ask
 
 _END_OF_TIME = 2**63 - 1
+_numbers = msgspec.json.Decoder(list[int]).decode
 _STATES = {state.name: int(state) for state in MessageState}
 
 
@@ -75,6 +77,22 @@ class Reader:
     def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
         keys = ask(self._db, "sets_to_settle", (before, limit))
         return [[rows.part(row) for row in ask(self._db, "held_set", key)] for key in keys]
+
+    def due(self, now: Millis, limit: int, priorities: Sequence[int]) -> Sequence[int]:
+        """WAITING messages that are due: highest priority, then longest due."""
+        ids: Sequence[int] = []
+        for priority in sorted(priorities, reverse=True):
+            if len(ids) < limit:
+                ids = [*ids, *self._ids("due_waiting", priority, now, limit - len(ids))]
+        return ids
+
+    def due_with_provider(self, now: Millis, limit: int) -> Sequence[int]:
+        """SENT and DOUBT messages that are to be asked for, longest due first."""
+        return self._ids("due_with_provider", now, limit)
+
+    def _ids(self, name: str, *values: int) -> Sequence[int]:
+        [(ids, _)] = ask(self._db, name, values)
+        return _numbers(ids)
 
     def in_doubt(self, limit: int) -> Sequence[Message]:
         return [rows.message(row) for row in ask(self._db, "in_doubt", (limit,))]

@@ -38,8 +38,8 @@ from .reader import Reader
 
 #: Messages and changes in one transaction at most: some milliseconds, because they are collected in the loop.
 _BATCH = 512
-#: Messages that `purge` forgets in one transaction, for the same reason.
-_PURGE_STEP = 100
+#: Messages that are claimed, and that `purge` forgets, in one transaction, for the same reason.
+_CLAIM_STEP, _PURGE_STEP = 128, 100
 #: KiB of pages that connections keep: the writer, each reader, the checkpoint.
 _WRITER_CACHE, _READER_CACHE, _CHECKPOINT_CACHE = 16_384, 4_096, 256
 
@@ -130,10 +130,20 @@ class SqliteStore:
     # Work ------------------------------------------------------------------------------------------------------------
 
     async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
-        return await self._ask(Ledger.claim, (now, limit))
+        ids = await self._own.ask(Reader.due, now, limit, self._ledger.counts.priorities())
+        return await self._take(Ledger.claim, ids, now)
 
     async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
-        return await self._ask(Ledger.claim_doubtful, (now, limit))
+        ids = await self._own.ask(Reader.due_with_provider, now, limit)
+        return await self._take(Ledger.claim_doubtful, ids, now)
+
+    async def _take(self, work: Work, ids: Sequence[int], now: Millis) -> Sequence[Message]:
+        """What a reader found due, taken a little at a time, so that nobody waits long for it."""
+        taken: list[Message] = []
+        for at in range(0, len(ids), _CLAIM_STEP):
+            step = ids[at : at + _CLAIM_STEP]
+            taken += await self._ask(work, (step, now), len(step))
+        return taken
 
     async def in_doubt(self, limit: int) -> Sequence[Message]:
         return await self._own.ask(Reader.in_doubt, limit)
@@ -472,7 +482,17 @@ class _Writer:
 #: interpreter to another thread and back for each statement cost more than the statements: 15,000 messages a second
 #: were accepted that way, and three times as many this way. Whatever may touch thousands of rows is not in here.
 _AT_HAND: frozenset[Work] = frozenset(
-    {Ledger.apply, Ledger.delivered, Ledger.put_off, Ledger.note, Ledger.hold, Ledger.join, Ledger.drop_parts}
+    {
+        Ledger.apply,
+        Ledger.claim,
+        Ledger.claim_doubtful,
+        Ledger.delivered,
+        Ledger.drop_parts,
+        Ledger.hold,
+        Ledger.join,
+        Ledger.note,
+        Ledger.put_off,
+    }
 )
 
 

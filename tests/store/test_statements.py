@@ -57,8 +57,8 @@ def cursor_names(db: apsw.Connection, sql: str) -> list[str]:
 
 
 HOT = {
-    "claim": ((0, 1, 10), "SEARCH m USING INDEX message_waiting (priority=? AND due<?)"),
-    "claim_doubtful": ((1, 10), "SEARCH m USING INDEX message_with_provider (due<?)"),
+    "due_waiting": ((0, 1, 10), "SEARCH message USING INDEX message_waiting (priority=? AND due<?)"),
+    "due_with_provider": ((1, 10), "SEARCH message USING INDEX message_with_provider (due<?)"),
     "in_doubt": ((10,), "SEARCH m USING INDEX message_unsent (stage=?)"),
     "ready_to_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
     "next_due_waiting": ((0,), "SEARCH message USING COVERING INDEX message_waiting (priority=?)"),
@@ -91,6 +91,7 @@ def test_what_is_asked_often_goes_by_an_index(db: apsw.Connection, name: str) ->
     if values is None:
         values = dict.fromkeys(cursor_names(db, SQL[name]), 0)
     steps = plan(db, name, values)
+    steps = [step for step in steps if "subquery" not in step]
     assert steps[0] == first
     assert not [step for step in steps if "TEMP B-TREE" in step and name not in ("parked",)]
     assert not [step for step in steps[1:] if step.startswith("SCAN") and "carray" not in step]
