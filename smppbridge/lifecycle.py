@@ -3,10 +3,10 @@
 Theory of operation. A message is accepted once and from then on changes only by one of the `Change`s below. `step`
 takes the message, its `Progress` and a change, and returns the next progress, the line for the time-line and, where
 somebody is to hear of it, a notice for the outbox. Every store runs `step` inside the transaction that writes its
-result, so that the promises of design.md hold whatever arrives in whatever order:
+result, so that these promises of ARCHITECTURE.md hold whatever arrives in whatever order:
 
-* Rule 3, exactly one final state: nothing leaves `Stage.FINAL`. What still comes is a line "late" and nothing else.
-* Rule 4, an unknown outcome is a state of its own: `Doubted` leads to `Stage.DOUBT`, and out of it only by an answer.
+* Promise 3, exactly one final state: nothing leaves `Stage.FINAL`. What still comes is a line "late" and nothing else.
+* Promise 4, an unknown outcome is a state of its own: `Doubted` leads to `Stage.DOUBT`, and only an answer out of it.
   What a provider has (`Stage.SENT`) is never sent again: only a report or our own end leads out.
 * A receipt is born in the same transaction as the state that it tells.
 """

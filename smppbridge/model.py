@@ -29,7 +29,7 @@ class Kind(StrEnum):
     MAIL = "mail"
     CALL = "call"
     VIBER = "viber"
-    #: "Odnoklassniki", "VKontakte" or "Mail.Ru Agent" (contracts.md §1.6).
+    #: "Odnoklassniki", "VKontakte" or "Mail.Ru Agent" (smsc.ru, SMPP and HTTP API).
     SOCIAL = "soc"
     #: A confirmation code in Telegram.
     TELEGRAM = "telegram"
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 
 class _Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind"):
-    """The text after `\\n~~~\\n` stands in `comment`: kept with the message, never sent (seed 002)."""
+    """The text after `\\n~~~\\n` stands in `comment`: kept, never sent (smsc.ru SMPP, text conventions)."""
 
     comment: str = ""
 
@@ -74,7 +74,7 @@ class Call(_Command, frozen=True, gc=False, omit_defaults=True, kw_only=True, ta
     text: str
     #: Empty means: as the provider chooses.
     voice: str = ""
-    #: Seconds to wait for an answer, seconds between attempts, attempts (contracts.md §1.6); None means not said.
+    #: Seconds to wait for an answer, seconds between attempts, attempts (smsc.ru HTTP API); None means not said.
     wait: int | None = None
     interval: int | None = None
     attempts: int | None = None
@@ -95,7 +95,7 @@ class TelegramCode(_Command, frozen=True, gc=False, omit_defaults=True, kw_only=
 
 class Bot(_Command, frozen=True, gc=False, omit_defaults=True, kw_only=True, tag_field="kind", tag="bot"):
     text: str
-    #: `@name`, or `wa:<number>` (contracts.md §1.6).
+    #: `@name`, or `wa:<number>` (smsc.ru, SMPP and HTTP API).
     bot: str
 
 
@@ -137,14 +137,14 @@ class Stage(IntEnum):
     SENDING = 2
     #: A provider has it; its status is asked for at `due`, unless a callback comes first.
     SENT = 3
-    #: It may have been sent, nobody knows yet; the provider is asked at `due` (design rule 4).
+    #: It may have been sent, nobody knows yet; the provider is asked at `due` (ARCHITECTURE.md, promise 4).
     DOUBT = 4
     #: One of the final states was reached, once and for all.
     FINAL = 5
 
 
 class Notify(IntEnum):
-    """Who hears of the outcome. Decided at acceptance from registered_delivery and the account (contracts.md §1.7)."""
+    """Who hears of the outcome, decided at acceptance: registered_delivery (SMPP 3.4 §5.2.17), else the account."""
 
     NOBODY = 0
     #: DELIVER_SM to a receiver of the account.
@@ -154,7 +154,7 @@ class Notify(IntEnum):
 
 
 class HlrResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an HLR look-up found (contracts.md §1.7, "HLR receipt text"); empty means not known."""
+    """What an HLR look-up found (smsc.ru SMPP, statuses of HLR requests); empty means not known."""
 
     imsi: str = ""
     msc: str = ""
@@ -181,7 +181,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     #: Providers that said they cannot do it, so that failover goes on to the next one; comma-separated.
     refused_by: str = ""
-    #: The `err` of the receipt (contracts.md §1.8), 0 to 999.
+    #: The `err` of the receipt (smsc.ru, error codes in statuses), 0 to 999.
     err: int = 0
     done_at: Millis = 0
     #: Decimal, as the provider tells it ("1.40"); empty means not told.
@@ -241,7 +241,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bind: int
     source: str
     destination: str
-    #: Reference, how many, which (from 1): UDH 8/16-bit or SAR TLVs (contracts.md §7.6).
+    #: Reference, how many, which (from 1): UDH 8/16-bit or SAR TLVs (3GPP TS 23.040 §9.2.3.24; SMPP 3.4 §5.3.2.22).
     reference: int
     total: int
     number: int
@@ -301,7 +301,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     err: int
     done_at: Millis
     hlr: HlrResult | None = None
-    #: Ids to report it under: the message's own, or those of the parts that asked (contracts.md §7.6).
+    #: Ids to report it under: the message's own, or those of the parts that asked.
     ids: tuple[int, ...] = ()
     #: Deliveries tried so far (HTTP handler).
     attempts: int = 0
@@ -312,7 +312,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     message: int
     at: Millis
-    #: A short word: accepted, attempt, sent, status, final, late, receipt, … (`lifecycle.EVENTS` lists them).
+    #: A short word: accepted, sent, status, final, late, receipt, … (`lifecycle.EVENTS` lists them).
     event: str
     #: One sentence for a person; no secret, no text of the message.
     detail: str = ""

@@ -2,7 +2,7 @@
 
 The station between a bound client and the store. What can go wrong here is the client's (answered with a status and a
 reason in additional_status_info_text) or the store's (ESME_RSYSERR, or ESME_RMSGQFUL for a full disk); in both cases
-nothing was kept and nothing will be sent (design rule 2).
+nothing was kept and nothing will be sent (ARCHITECTURE.md, promise 2).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class AccountState:
         self.silent = Notify.HTTP if config.handler else Notify.NOBODY
 
     def alphabet_of(self, system_type: str) -> Alphabet:
-        """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (seed 002), whatever the account says."""
+        """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (smsc.ru SMPP), whatever the account says."""
         return Alphabet.ISO if system_type and system_type.upper() == "ISO" else self.alphabet
 
     def notify(self, registered_delivery: int) -> Notify:
@@ -258,7 +258,7 @@ class Submission:
     # Limits and fields -----------------------------------------------------------------------------------------------
 
     def _admit(self, account: AccountState, pdu: SubmitSm, now: Millis) -> None:
-        """Design rule 6: overload is answered, never queued without bound; the reason names the limit."""
+        """ARCHITECTURE.md, promise 6: overload is answered, never queued without bound; the reason names the limit."""
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
         if self._pending >= self._max_pending:
@@ -355,7 +355,7 @@ class Submission:
 
     async def _join(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0) -> None:
         """Make one message of a whole set. Raises Refusal for the part with the id `last`; the others, which were
-        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (design rule 3)."""
+        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (promise 3)."""
         try:
             message = self._read_joined(account, parts, now)
             verdict = await self._store.join(message, parts)

@@ -1,9 +1,9 @@
 """Receipts to bound clients: in order, within the window, removed only when the client has answered with status 0.
 
-Design rule 5. The outbox itself is on disk (`Store.receipts`); what stands here is the little of it that can leave
-next. An account is *behind* while the disk holds receipts that memory does not: because nobody who may receive is
-bound, or because more wait than memory takes. While it is behind, fresh receipts are not taken into memory (they are on
-disk already) and what leaves is read from disk in order of `seq`.
+ARCHITECTURE.md, promise 5. The outbox itself is on disk (`Store.receipts`); what stands here is the little of it that
+can leave next. An account is *behind* while the disk holds receipts that memory does not: because nobody who may
+receive is bound, or because more wait than memory takes. While it is behind, fresh receipts are not taken into memory
+(they are on disk already) and what leaves is read from disk in order of `seq`.
 
 A client that answers with an error keeps its receipt: it is tried again after a pause that doubles, and does not hold
 up the others. A link that ends gives back what it had not answered.

@@ -195,7 +195,7 @@ class Dispatcher:
         self._runner = asyncio.get_running_loop().create_task(self._run())
 
     async def recover(self) -> None:
-        """Requests that a crash cut off: they may have been processed (design rule 4). Call once, before anything."""
+        """Requests that a crash cut off: they may have been processed (ARCHITECTURE.md, promise 4). Call it first."""
         while messages := await self._store.in_doubt(_CHUNK):
             now = self.clock()
             changes: list[Change] = []

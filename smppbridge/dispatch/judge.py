@@ -78,7 +78,7 @@ class Judge:
                 return (Settled(id=message.id, state=MessageState.REJECTED, err=err or NO_ROUTE, reason=said),)
 
     def doubt(self, message: Message, reason: str, now: Millis, *, reference: str) -> tuple[Change, ...]:
-        """It may have been processed (design rule 4)."""
+        """It may have been processed (ARCHITECTURE.md, promise 4)."""
         if self.policy is WhenInDoubt.REPEAT:
             return self._still_in_doubt(message, reason, now, reference)
         if self.policy is WhenInDoubt.ASK:

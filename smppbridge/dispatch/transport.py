@@ -8,8 +8,8 @@ Why not `httpx.AsyncClient`: it adds cookies, redirects and authentication, all 
 third to the cost of a request. Why several pools: httpcore looks through all connections of a pool on every step of
 every request, so one pool of a hundred is slower than one of ten; small ones side by side are not.
 
-What can go wrong is one of two things (design rule 4): `NotSent`, the provider certainly did nothing, or `Unclear`, it
-may have. Whatever is not known to be the first is the second.
+What can go wrong is one of two things (ARCHITECTURE.md, promise 4): `NotSent`, the provider certainly did
+nothing, or `Unclear`, it may have. Whatever is not known to be the first is the second.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class NotFound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class WhenInDoubt(StrEnum):
-    """What to do with a message that may have been processed (design rule 4)."""
+    """What to do with a message that may have been processed (ARCHITECTURE.md, promise 4)."""
 
     #: Send again: the provider recognises the idempotency key and will not do it twice.
     REPEAT = "repeat"

@@ -1,11 +1,13 @@
 """What each operation of a store promises.
 
 A store is asked from one event loop. Whatever it returns has happened *durably*: an awaitable that ends without an
-exception means the transaction is committed and fsynced (design rule 1). Operations that arrive while one commit runs
-ride together in the next one, in the order in which they were called (group commit), so callers never batch for speed.
+exception means the transaction is committed and fsynced (ARCHITECTURE.md, promise 1). Operations that arrive while one
+commit runs ride together in the next one, in the order in which they were called (group commit), so callers never batch
+for speed.
 
 When durability fails (a full disk, a failed fsync) the operation raises `StoreFailed`, nothing of its transaction is
-kept, and the store refuses everything else until it is opened again (design rule 8); only a full disk is `temporary`.
+kept, and the store refuses everything else until it is opened again (ARCHITECTURE.md, promise 8); only a full disk is
+`temporary`.
 
 A `Message` that was given to a store or came from one is not changed any more, by neither side: what changes a message
 is `apply`, and it returns a new one. So a store may keep it, and nobody sees a state that is not durable.

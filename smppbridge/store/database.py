@@ -92,7 +92,7 @@ def connect(path: Path, *, cache: int, vfs: str = "", write: bool = False) -> ap
         db.set_busy_timeout(_BUSY)
         if write:
             db.pragma("journal_mode", "wal")
-            # The one promise that everything else rests on: COMMIT returns after the fsync (design rule 1).
+            # What everything else rests on: COMMIT returns after the fsync (ARCHITECTURE.md, promise 1).
             db.pragma("synchronous", "full")
         db.pragma("cache_size", -cache)
         db.pragma("temp_store", "memory")
