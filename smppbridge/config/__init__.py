@@ -8,6 +8,7 @@ folder the process was started in.
 
 from .changes import diff
 from .mistakes import ConfigError, Finding
+from .networks import plain, within
 from .reading import Checked, check, load, peek
 from .rules import Adapter, Adapters
 from .secrets import MASK, is_secret, mask
@@ -63,4 +64,6 @@ __all__ = [
     "load",
     "mask",
     "peek",
+    "plain",
+    "within",
 ]

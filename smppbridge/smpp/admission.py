@@ -25,13 +25,13 @@ import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
 from pdu import CommandStatus
 
-from ..config import AccountConfig
+from ..config import AccountConfig, plain, within
 from .session import BindRequest
 
 #: SMPP 3.4 §5.2.2: 9 octets with the NUL.
@@ -95,20 +95,8 @@ def verify_password(password: str, stored: str) -> bool:
 
 
 def address_of(peer: str) -> IPv4Address | IPv6Address | None:
-    """The address in "203.0.113.7:40123" or "[::1]:40123"; IPv4 mapped into IPv6 is IPv4. None if there is none."""
-    host = peer.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def allowed(account: AccountConfig, address: IPv4Address | IPv6Address | None) -> bool:
-    """Whether the account may bind from there."""
-    return address is not None and any(address in network for network in account.allowed_networks)
+    """The address in "203.0.113.7:40123" or "[::1]:40123". None if there is none."""
+    return plain(peer.rpartition(":")[0].strip("[]"))
 
 
 class Doorkeeper:
@@ -126,10 +114,10 @@ class Doorkeeper:
         address = address_of(peer)
         name, config = self._accounts.get(request.system_id, ("", None))
         if config is None:
-            if any(allowed(other, address) for _, other in self._accounts.values()):
+            if any(within(address, other.allowed_networks) for _, other in self._accounts.values()):
                 return _refused(CommandStatus.ESME_RINVSYSID, "no account has this system_id")
             return _refused(CommandStatus.ESME_RBINDFAIL, "no account has this system_id, and none this address")
-        if not allowed(config, address):
+        if not within(address, config.allowed_networks):
             return _refused(CommandStatus.ESME_RBINDFAIL, "the address is not in allowed_networks")
         if not await self._knows_password(name, config, request.password):
             return _refused(CommandStatus.ESME_RINVPASWD, _wrong_password(config, request.password))

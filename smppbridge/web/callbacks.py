@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from ..config import Network, ProviderConfig
+from ..config import ProviderConfig, plain, within
 from ..model import Incoming, Millis, StatusReport
 from ..providers.base import BadCallback, Callback, Provider
 from ..store.base import StoreFailed
@@ -110,20 +109,9 @@ class Callbacks:
             return "no callback_token configured"
         if not hmac.compare_digest(config.callback_token.encode(), token.encode()):
             return "wrong token"
-        if config.callback_networks and not allowed(peer, config.callback_networks):
+        if config.callback_networks and not within(plain(peer), config.callback_networks):
             return "not in callback_networks"
         return ""
-
-
-def allowed(peer: str, networks: Sequence[Network]) -> bool:
-    """Whether the address is in one of the networks; an IPv4 address in IPv6 clothes counts as itself."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address.version == network.version and address in network for network in networks)
 
 
 async def _body(request: Request, limit: int) -> bytes:

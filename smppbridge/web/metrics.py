@@ -15,8 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..config import Network
-from .callbacks import allowed
+from ..config import Network, plain, within
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -101,7 +100,7 @@ def router(read: Read, networks: tuple[Network, ...]) -> APIRouter:
 
     @routes.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        if request.client is None or not allowed(request.client.host, networks):
+        if request.client is None or not within(plain(request.client.host), networks):
             return Response("not in [http] metrics_networks\n", 403, media_type="text/plain")
         return Response(exposition(await read()), media_type=CONTENT_TYPE_LATEST)
 
