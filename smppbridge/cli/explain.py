@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import parse_qsl
 
@@ -17,7 +17,7 @@ from pdu import Alphabet, CommandStatus, SubmitSm, encode
 from pdu.text import CODINGS
 
 from ..config import MASK, Config, is_secret, mask
-from ..dispatch.routing import Decision, Router
+from ..dispatch.routing import Decision, Router, carries
 from ..ids import IdGenerator
 from ..journal import Journal
 from ..model import Kind, Message, Sms
@@ -67,7 +67,9 @@ def explain(
     _row(console, "SUBMIT_SM", f"{len(encoded.data)} octets in {encoded.parts} part{plural}")
     _row(console, "data_coding", f"{encoded.data_coding}, {coding}{_alphabet(encoded.data_coding, alphabet)}")
 
-    router = Router(chosen.routes, _carries(chosen))
+    # The classes know what they carry; building all of them would need settings of providers that are not asked.
+    adapters = {key: adapter_class(table.adapter) for key, table in chosen.providers.items()}
+    router = Router(chosen.routes, carries(chosen.providers, adapters))
     message = _submit(console, chosen, name, router, texts.submit_sm(sender, to, encoded))
     decision = router.route(message)
     _command(console, message)
@@ -84,12 +86,6 @@ def _account(config: Config, name: str) -> str:
         wanted = f"there is no account {name}" if name else "whose message is it? Name the account with --account"
         raise Trouble(f"{wanted}; there are: {', '.join(names) or 'none'}")
     return name
-
-
-def _carries(config: Config) -> Mapping[str, frozenset[Kind]]:
-    return {
-        name: table.kinds or frozenset(adapter_class(table.adapter).kinds) for name, table in config.providers.items()
-    }
 
 
 def _alphabet(data_coding: int, alphabet: Alphabet) -> str:

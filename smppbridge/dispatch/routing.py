@@ -45,7 +45,9 @@ class _Rule(msgspec.Struct, frozen=True, gc=False):
         return source in self.sources or source.startswith(self.source_prefixes)
 
 
-def carries(config: Mapping[str, ProviderConfig], providers: Mapping[str, Provider[Any]]) -> dict[str, frozenset[Kind]]:
+def carries(
+    config: Mapping[str, ProviderConfig], providers: Mapping[str, Provider[Any] | type[Provider[Any]]]
+) -> dict[str, frozenset[Kind]]:
     """What each provider takes: what its adapter can, but for what the configuration takes away."""
     return {name: providers[name].kinds & (table.kinds or providers[name].kinds) for name, table in config.items()}
 
