@@ -139,11 +139,6 @@ class Dispatcher:
         """Where such a message would go, and why."""
         return self._router.route_of(account, kind, destination, source)
 
-    def refusal(self, account: str, kind: Kind, destination: str, source: str) -> str:
-        """Why no provider would take such a message; empty if one would."""
-        decision = self._router.route_of(account, kind, destination, source)
-        return "" if decision.providers else decision.why
-
     async def report(self, provider: str, reports: Sequence[StatusReport]) -> None:
         """What a provider told of its own accord. Durable when this returns; raises StoreFailed."""
         if reports:
