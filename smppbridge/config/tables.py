@@ -110,7 +110,6 @@ def is_loopback(host: str) -> bool:
 
 
 #: TOML tells numbers, texts and switches apart, so "5" is no number here and true is none either.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), BeforeValidator(_seconds), Unit("seconds")]
@@ -260,7 +259,7 @@ class AccountConfig(Table):
     #: Undelivered receipts are kept this long, and this many.
     receipts_for: Seconds = 3 * 86400
     receipts_max: Annotated[Whole, Unit("receipts")] = Field(default=1_000_000, ge=1)
-    #: Of the dates in receipts and of absolute times without an offset: an IANA name such as "Europe/Kyiv".
+    #: Of the dates in receipts: an IANA name such as "Europe/Kyiv". Absolute times of clients carry their own offset.
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
     vendor_tlvs: Switch = True
