@@ -73,7 +73,7 @@ def test_a_callback_that_is_too_large_is_refused(start):
 
 @pytest.fixture
 def handler():
-    """An account's HTTP handler: the first request fails, the others are answered 200."""
+    """An account's HTTP handler that answers 200, what it has seen, and when it saw something."""
     seen, arrived = [], threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
