@@ -19,7 +19,7 @@ from collections.abc import Callable
 import apsw
 
 #: Pages of 4 KiB in the log that call for a checkpoint: 32 MiB.
-EVERY = 2048
+EVERY = 8192
 #: What the writer may copy itself: a millisecond's worth.
 _LITTLE = 128
 _PASSES = 4

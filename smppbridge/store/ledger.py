@@ -103,10 +103,10 @@ class Ledger:
         self._new_waiting: dict[int, Message] = {}
         self._now: dict[int, Message] = {}
         # What is still to be written.
-        self._rows: list[list[Any]] = []
+        self._rows: list[Any] = []
         self._changed: dict[int, Message] = {}
         self._lines: list[Entry] = []
-        self._outbox: list[list[Any]] = []
+        self._outbox: list[Any] = []
         self._references: dict[tuple[str, str], int] = {}
         # References and parked reports that were read or made.
         self._referred: dict[tuple[str, str], int] = {}
@@ -191,27 +191,33 @@ class Ledger:
             _INSERT_MESSAGES.run(db, self._rows)
             self._rows = []
         if self._changed:
-            _UPDATE_PROGRESS.run(db, [rows.of_progress(message) for message in self._changed.values()])
+            values: list[Any] = []
+            for message in self._changed.values():
+                values += rows.of_progress(message)
+            _UPDATE_PROGRESS.run(db, values)
             self._changed = {}
         if self._lines:
             nth: dict[int, int] = {}
-            given = []
+            values = []
             for entry in self._lines:
                 n = nth[entry.message] = nth.get(entry.message, 0) + 1
-                given.append((entry.message, n, entry.at, entry.event, entry.detail))
-            _INSERT_LINES.run(db, given)
+                values += (entry.message, n, entry.at, entry.event, entry.detail)
+            _INSERT_LINES.run(db, values)
             self._lines = []
         if self._outbox:
             _INSERT_OUTBOX.run(db, self._outbox)
             self._outbox = []
         if self._references:
-            _UPSERT_REFERENCES.run(db, [(*key, id) for key, id in self._references.items()])
+            values = []
+            for key, id in self._references.items():
+                values += (*key, id)
+            _UPSERT_REFERENCES.run(db, values)
             self._references = {}
 
     # Arrivals --------------------------------------------------------------------------------------------------------
 
     def accept(self, messages: Sequence[Message]) -> list[Verdict]:
-        recent, new_rows = self._recent, self._rows
+        recent, values = self._recent, self._rows
         ready, waiting, priorities = self._new, self._new_waiting, self._more.waiting
         recent.tick(messages[-1].accepted_at)
         verdicts: list[Verdict] = []
@@ -233,7 +239,7 @@ class Ledger:
             else:
                 waiting[message.id] = message
                 priorities[message.priority] += 1
-            new_rows.append(rows.of_new_message(message))
+            values += rows.of_new_message(message)
             verdicts.append(None)
         return verdicts
 
@@ -251,18 +257,19 @@ class Ledger:
         ask(self._db, "keep_fact", ("longest_window", window))
 
     def hold(self, parts: Sequence[Part]) -> list[Held]:
-        keys = list({rules.set_key(part): part.accepted_at - rules.RESENT_FOR for part in parts}.items())
+        keys = {rules.set_key(part): part.accepted_at - rules.RESENT_FOR for part in parts}
         sets: dict[rules.SetKey, dict[int, dict[int, Part]]] = {}
         known: dict[rules.SetKey, list[Part]] = {}
-        for row in _SETS_HELD.run(self._db, [key for key, _ in keys]):
+        for row in _SETS_HELD.run(self._db, [field for key in keys for field in key]):
             part = rows.part(row)
             sets.setdefault(rules.set_key(part), {}).setdefault(row[-1], {})[part.number] = part
             known.setdefault(rules.set_key(part), []).append(part)
-        for row in _SETS_JOINED.run(self._db, [(*key, since) for key, since in keys]):
+        for row in _SETS_JOINED.run(self._db, [field for key, since in keys.items() for field in (*key, since)]):
             part = rows.part(row)
             known.setdefault(rules.set_key(part), []).append(part)
 
-        held, new = [], []
+        held: list[Held] = []
+        new: list[Any] = []
         for part in parts:
             key = rules.set_key(part)
             first = rules.resent(part, known.get(key, ()))
@@ -273,7 +280,7 @@ class Ledger:
             round = sets[key].setdefault(number, {})
             round[part.number] = part
             known.setdefault(key, []).append(part)
-            new.append(rows.of_part(part, number))
+            new += rows.of_part(part, number)
             self._more.highest = max(self._more.highest, part.id)
             complete = len(round) == part.total
             held.append(Held(part.id, [round[number] for number in sorted(round)] if complete else ()))
@@ -395,7 +402,7 @@ class Ledger:
     def queue(self, message: Message, notice: Notice, now: Millis) -> Receipt:
         self._seq += 1
         receipt = rules.receipt(self._seq, message, notice)
-        self._outbox.append(rows.of_receipt(receipt, now, now))
+        self._outbox += rows.of_receipt(receipt, now, now)
         self._more.outbox[message.account, notice.channel, False] += 1
         return receipt
 
@@ -404,7 +411,7 @@ class Ledger:
 
     def park(self, change: Reported, now: Millis) -> None:
         self._parked_now = True
-        _INSERT_PARKED.run(self._db, [rows.of_parked(change, now)])
+        _INSERT_PARKED.run(self._db, rows.of_parked(change, now))
         # Whatever is parked sees others off, so that references that never come do not heap up.
         ask(self._db, "expire_parked", (_STALE, now - rules.PARKED_FOR))
 
@@ -466,7 +473,7 @@ class Ledger:
             return False
         self._seq += 1
         arrival = Arrival(seq=self._seq, account=account, incoming=message)
-        self._outbox.append(rows.of_arrival(arrival, now))
+        self._outbox += rows.of_arrival(arrival, now)
         self._more.outbox[account, Notify.SMPP, True] += 1
         return True
 

@@ -7,7 +7,7 @@
 
 -- name: insert_messages
 -- The hot path: one row for each accepted message.
-INSERT INTO message ({new_message}) VALUES {rows};
+INSERT INTO message ({new_message}) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: sets_held
 -- The held parts of some sets, in whichever round.
@@ -25,7 +25,7 @@ WHERE p.message IS NOT NULL AND p.account = k.column1 AND p.source = k.column2 A
 
 -- name: insert_parts
 -- Parts to be held.
-INSERT INTO part ({part_columns}, round) VALUES {rows};
+INSERT INTO part ({part_columns}, round) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: joined_into
 -- Whether one of these parts has a message already, and which.
@@ -69,11 +69,11 @@ UPDATE message SET {progress} FROM (VALUES {rows}) AS v WHERE message.id = v.col
 INSERT INTO line (message, n, at, event, detail)
 SELECT v.column1, v.column2 + ifnull((SELECT max(n) FROM line WHERE message = v.column1), 0),
        v.column3, v.column4, v.column5
-FROM (VALUES {rows}) AS v;
+FROM (VALUES {rows}) AS v WHERE v.column1 IS NOT NULL;
 
 -- name: upsert_references
 -- The provider calls the message so; a reference that it gives again belongs to the later message.
-INSERT OR REPLACE INTO reference (provider, ref, message) VALUES {rows};
+INSERT OR REPLACE INTO reference (provider, ref, message) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: referred
 -- Which messages a provider means.
@@ -81,7 +81,7 @@ SELECT ref, message FROM reference WHERE provider = ? AND ref IN carray(?);
 
 -- name: insert_parked
 -- Reports that nobody knows the reference of yet.
-INSERT INTO parked (provider, ref, at, change) VALUES {rows};
+INSERT INTO parked (provider, ref, at, change) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: parked
 -- What waits for these references, oldest first.
@@ -127,7 +127,7 @@ SELECT min(due) FROM message WHERE stage IN (3, 4);
 -- name: insert_outbox
 -- Receipts and messages from subscribers on their way to clients.
 INSERT INTO outbox (seq, account, channel, message, state, err, done_at, hlr, ids, attempts, due, queued_at, incoming)
-VALUES {rows};
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: receipts
 -- What a client has not answered yet, in order.

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import groupby, repeat
+from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -462,7 +462,7 @@ class _Writer:
             raise self._failed
         ledger = self.ledger
         ledger.begin()
-        done: list[_Outcome] = [(run, work(ledger, [_call_of(item) for item in run])) for work, run in _runs(items)]
+        done: list[_Outcome] = [(run, work(ledger, _calls(run))) for work, run in _runs(items)]
         ledger.prepare()
         return done
 
@@ -518,7 +518,7 @@ _Outcome: TypeAlias = tuple[Sequence[_Item], Sequence[Any] | StoreFailed]
 
 def _runs(items: Sequence[_Item]) -> list[tuple[Work, Sequence[_Item]]]:
     """Neighbours that ask for the same operation are worked off together."""
-    if list(map(type, items)).count(tuple) == len(items):
+    if _Job not in map(type, items):
         return [(Ledger.accept, items)]
     return [(work, list(run)) for work, run in groupby(items, _work_of)]
 
@@ -527,8 +527,8 @@ def _work_of(item: _Item) -> Work:
     return item.work if isinstance(item, _Job) else Ledger.accept
 
 
-def _call_of(item: _Item) -> Any:
-    return item.call if isinstance(item, _Job) else item[0]
+def _calls(items: Sequence[_Item]) -> list[Any]:
+    return [item.call if isinstance(item, _Job) else item[0] for item in items]
 
 
 # In the loop ---------------------------------------------------------------------------------------------------------
@@ -547,8 +547,8 @@ def _announce(outcomes: list[_Outcome]) -> None:
     """Tell everybody what came of a batch."""
     told: dict[Arrived, list[tuple[Message, Verdict]]] = {}
     for items, results in outcomes:
-        each = repeat(results) if isinstance(results, StoreFailed) else results
-        for item, result in zip(items, each, strict=False):
+        each = [results] * len(items) if isinstance(results, StoreFailed) else results
+        for item, result in zip(items, each, strict=True):
             if isinstance(item, _Job):
                 _settle(item.future, result)
             else:

@@ -114,13 +114,21 @@ def test_bulk_statements_go_from_the_rows_to_the_table(db: apsw.Connection, name
     assert not [step for step in steps if step.startswith(("SCAN message", "SCAN p", "SCAN line"))]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 3, 127, 128, 129, 300])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 5, 47, 127, 128, 129, 300])
 def test_as_many_rows_as_there_are_arrive(db: apsw.Connection, rows: int) -> None:
-    Bulk("upsert_references", 3).run(db, [("smsc", str(n), n) for n in range(rows)])
+    Bulk("upsert_references", 3).run(db, [field for n in range(rows) for field in ("smsc", str(n), n)])
     assert db.execute("SELECT count(*), count(DISTINCT message) FROM reference").get == (rows, rows)
 
 
 def test_a_bulk_statement_gives_back_what_it_found(db: apsw.Connection) -> None:
-    Bulk("insert_lines", 5).run(db, [(7, 1, 10, "one", ""), (7, 2, 11, "two", ""), (8, 1, 12, "other", "")])
-    Bulk("insert_lines", 5).run(db, [(7, 1, 13, "three", "detail")])
+    Bulk("insert_lines", 5).run(db, [7, 1, 10, "one", "", 7, 2, 11, "two", "", 8, 1, 12, "other", ""])
+    Bulk("insert_lines", 5).run(db, [7, 1, 13, "three", "detail"])
     assert [event for _, event, _ in ask(db, "lines", (7,))] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("name", [name for name in SQL if "{rows}" in SQL[name]])
+def test_rows_of_null_are_passed_over(db: apsw.Connection, name: str) -> None:
+    before = db.total_changes()
+    marks = "(" + ",".join("?" * width(name)) + ")"
+    assert db.execute(SQL[name].replace("{rows}", f"{marks}, {marks}"), [None] * 2 * width(name)).fetchall() == []
+    assert db.total_changes() == before
