@@ -58,8 +58,3 @@ class IdGenerator:
 def accepted_at(id: int) -> Millis:
     """When an id was given, to the millisecond, unless ids ran ahead of the clock."""
     return (id >> _TIME_SHIFT) + EPOCH
-
-
-def node_of(id: int) -> int:
-    """Which gateway gave an id."""
-    return id & (_STEP - 1)

@@ -52,10 +52,6 @@ class Notifier:
         """Nothing new is taken any more."""
         self._send("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        """One line that `systemctl status` shows."""
-        self._send("STATUS=" + " ".join(text.split()))
-
     def alive(self) -> None:
         self._send("WATCHDOG=1")
 
