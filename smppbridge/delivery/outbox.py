@@ -56,7 +56,7 @@ _Unit: TypeAlias = tuple[int, int, _Pending]
 class _Queue:
     """What waits for one account."""
 
-    __slots__ = ("behind", "config", "cursor", "known", "loading", "name", "newest", "paused", "waiting")
+    __slots__ = ("behind", "config", "cursor", "emptied", "known", "loading", "name", "newest", "paused", "waiting")
 
     def __init__(self, name: str, config: AccountConfig) -> None:
         self.name = name
@@ -71,6 +71,8 @@ class _Queue:
         self.loading = False
         #: All up to this seq have been in memory.
         self.cursor = 0
+        #: How often memory was given back; a page that was asked for before that is not the next one any more.
+        self.emptied = 0
         #: The last seq that was left on disk.
         self.newest = 0
 
@@ -142,6 +144,7 @@ class Outbox:
         queue.known = {seq: pending for seq, pending in queue.known.items() if not pending.left}
         queue.behind = True
         queue.cursor = 0
+        queue.emptied += 1
 
     def answered(self, token: _Unit, status: int | None) -> None:
         """DELIVER_SM_RESP, or None: the time is over, or the link ended."""
@@ -230,15 +233,17 @@ class Outbox:
 
     async def _load(self, queue: _Queue) -> None:
         """Read on from the disk. `behind` ends when nothing was left there meanwhile."""
+        emptied = queue.emptied
         try:
             receipts = await self._store.receipts(queue.name, queue.cursor, _PAGE)
-            for receipt in receipts:
-                if receipt.seq in queue.known:
-                    queue.cursor = receipt.seq
-                else:
-                    queue.take(receipt)
-            if len(receipts) < _PAGE and queue.cursor >= queue.newest:
-                queue.behind = False
+            if queue.emptied == emptied:
+                for receipt in receipts:
+                    if receipt.seq in queue.known:
+                        queue.cursor = receipt.seq
+                    else:
+                        queue.take(receipt)
+                if len(receipts) < _PAGE and queue.cursor >= queue.newest:
+                    queue.behind = False
         except StoreFailed as failed:
             self._log.error("the outbox was not read", account=queue.name, reason=str(failed))
             await asyncio.sleep(1)

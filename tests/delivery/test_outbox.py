@@ -49,9 +49,9 @@ class Receivers:
 class Bench:
     """An outbox, its store and its clock."""
 
-    def __init__(self, **account):
+    def __init__(self, store=None, **account):
         self.now = 1_000_000
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.bound = Receivers()
         self.accounts = {"demo": AccountConfig(password="x", allowed_networks=(), **account)}
         self.outbox = Outbox(
@@ -119,11 +119,11 @@ def make_message(id, part_ids=()):
     )
 
 
-def run(story):
+def run(story, store=None):
     """Run an async story with a store that is open."""
 
     async def whole():
-        bench = Bench()
+        bench = Bench(store)
         await bench.store.open()
         try:
             await story(bench)
@@ -285,3 +285,36 @@ def test_more_than_memory_takes_waits_on_disk_and_still_comes_in_order():
         assert wire.seen == [str(n) for n in range(1, 5001)]
 
     run(story)
+
+
+class SlowStore(MemoryStore):
+    """Answers for the first page at once, for the others when the test says so: a disk that others keep busy."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def receipts(self, account, after, limit):
+        found = await super().receipts(account, after, limit)
+        if after:
+            self.asked.set()
+            await self.go.wait()
+        return found
+
+
+@pytest.mark.parametrize("waiting", [502, 1200])
+def test_who_binds_again_while_the_disk_is_read_misses_nothing(waiting):
+    async def story(bench):
+        bench.outbox.offer(await bench.finished(*range(1, waiting + 1)))
+        # A page is out and the next one is being read when the client goes.
+        first = bench.bind(window=5000)
+        await bench.store.asked.wait()
+        assert len(first.seen) == 500
+        bench.lose(first)
+        second = bench.bind(window=5000)
+        bench.store.go.set()
+        await bench.settle()
+        assert second.seen == [str(n) for n in range(1, waiting + 1)]
+
+    run(story, SlowStore())
