@@ -169,6 +169,8 @@ class Submission:
         self._max_pending = max_pending
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Sets that are being joined, by the id of the part that made them whole.
+        self._deciding: dict[int, asyncio.Future[None]] = {}
         self._log = structlog.get_logger("submission")
         self.accounts = {name: AccountState(name, config) for name, config in accounts.items()}
         self.open = True
@@ -341,7 +343,10 @@ class Submission:
         try:
             held = await self._store.hold(part)
             if held.parts:
-                await self._join(account, held.parts, now, last=held.id)
+                await self._decide(account, held.parts, now, last=held.id)
+            elif deciding := self._deciding.get(held.id):
+                # The same part again, while nobody knows what becomes of the whole: both get the same answer.
+                await asyncio.shield(deciding)
             account.accepted += 1
             link.respond_submit(pdu.sequence_number, ROK, str(held.id))
         except Refusal as refusal:
@@ -352,6 +357,21 @@ class Submission:
             self._pending -= 1
             account.pending -= 1
             self._settle_down()
+
+    async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> None:
+        """Join a set; who sends its last part once more meanwhile waits for the word on the whole."""
+        deciding = self._deciding[last] = asyncio.get_running_loop().create_future()
+        try:
+            await self._join(account, parts, now, last=last)
+        except BaseException as error:
+            deciding.set_exception(error)
+            # Often nobody waits for it.
+            deciding.exception()
+            raise
+        else:
+            deciding.set_result(None)
+        finally:
+            del self._deciding[last]
 
     async def _join(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0) -> None:
         """Make one message of a whole set. Raises Refusal for the part with the id `last`; the others, which were
