@@ -148,11 +148,12 @@ class Gateway:
 
     def reload(self, config: Config) -> None:
         """Accounts, routes, providers and limits; listeners, store and log need a restart (`config.diff` says so)."""
+        # What can fail comes first: then everything stays as it was.
         providers = _providers(config)
+        self.smpp.reload(config.smpp)
         self.dispatcher.reload(config.providers, _router(config, providers), providers)
         self.config = config
         self.doorkeeper = Doorkeeper(config.accounts)
-        self.smpp.reload(config.smpp)
         self.submission.reload(config.accounts)
         self.outbox.reload(config.accounts)
         self.handlers.accounts = config.accounts
@@ -326,6 +327,9 @@ async def _reload_on(event: asyncio.Event, path: Path, gateway: Gateway, notifie
         except ConfigError as error:
             for mistake in error.mistakes:
                 log.error("not reloaded: the old settings stay", mistake=str(mistake))
+        except Exception as error:
+            # A certificate that is gone, an adapter that cannot be built: the next SIGHUP is to be heard all the same.
+            log.exception("not reloaded: the old settings stay", reason=str(error))
         notifier.ready()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -93,6 +94,45 @@ def test_ready_reload_stop(systemd: Systemd) -> None:
         "stopping",
         "stopped",
     ]
+
+
+@pytest.mark.journey
+def test_a_reload_that_fails_is_not_the_last_one(systemd: Systemd, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "tls.pem", tmp_path / "tls.key"
+    openssl = shutil.which("openssl") or pytest.skip("openssl makes the certificate")
+    made = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=x",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    subprocess.run(made, check=True, capture_output=True)
+    key.chmod(0o600)
+    text = systemd.config.read_text(encoding="utf-8")
+    with_tls = f'listen = "127.0.0.1:0"\ntls = {{ certificate = "{certificate}", key = "{key}" }}'
+    systemd.config.write_text(text.replace('listen = "127.0.0.1:0"', with_tls), encoding="utf-8")
+    process = systemd.start()
+    assert systemd.heard() == "READY=1"
+    # The new file is right, but the listener that is there still has a certificate that is gone.
+    systemd.config.write_text(text, encoding="utf-8")
+    certificate.rename(tmp_path / "aside")
+    process.send_signal(signal.SIGHUP)
+    assert [systemd.heard(), systemd.heard()] == ["RELOADING=1", "READY=1"]
+    (tmp_path / "aside").rename(certificate)
+    process.send_signal(signal.SIGHUP)
+    assert [systemd.heard(), systemd.heard()] == ["RELOADING=1", "READY=1"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    events = systemd.events()
+    assert events.index("not reloaded: the old settings stay") < events.index("reloaded")
 
 
 @pytest.mark.journey
