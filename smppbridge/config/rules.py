@@ -266,12 +266,22 @@ def _check_status(name: str, account: AccountConfig, said: Said) -> None:
 # [providers] ---------------------------------------------------------------------------------------------------------
 
 
+def _check_authorities(path: Path, place: Place, said: Said) -> None:
+    """The file that `verify` names, read as it will be read."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        said.mistake((*place, "verify"), "expected certificates in PEM form")
+    except OSError:
+        said.mistake((*place, "verify"), "there is no such file")
+
+
 def check_providers(tables: Tables, adapters: Adapters | None, said: Said) -> None:
     http = tables.http
     for name, provider in tables.providers.items():
         place = ("providers", name)
-        if isinstance(provider.verify, Path) and not provider.verify.is_file():
-            said.mistake((*place, "verify"), "there is no such file")
+        if isinstance(provider.verify, Path):
+            _check_authorities(provider.verify, place, said)
         if provider.verify is False:
             said.warning((*place, "verify"), "anybody on the way can read and change what is sent")
         if provider.retry_first > provider.retry_max:

@@ -149,6 +149,7 @@ MISTAKES = [
     ('adapter = "sandbox"', 'adapter = "sandbox"\nkinds = ["smss"]', '[providers.sandbox] kinds (item 1) = "smss": expected one of "sms", "binary", "mail", "call", "viber", "soc", "telegram", "bot", "hlr", "ping"; did you mean "sms"?'),
     ('adapter = "sandbox"', 'adapter = "sandbox"\nwhen_in_doubt = "ask"', '[providers.sandbox] when_in_doubt = "ask": the adapter sandbox cannot be asked for a status'),
     ('adapter = "sandbox"', 'adapter = "sandbox"\nverify = "/not/there"', '[providers.sandbox] verify = "/not/there": there is no such file'),
+    ('adapter = "sandbox"', 'adapter = "sandbox"\nverify = "/etc/passwd"', '[providers.sandbox] verify = "/etc/passwd": expected certificates in PEM form'),
     ('adapter = "sandbox"', 'adapter = "sandbox"\nproxy = "proxy.example:3128"', "[providers.sandbox] proxy = ***: expected the address of a proxy such as http://proxy.example:3128"),
     ('adapter = "sandbox"', 'adapter = "sandbox"\nretry_first = "1h"', '[providers.sandbox] retry_first = "1h": longer than retry_max'),
     ('adapter = "sandbox"', 'adapter = "sandbox"\npoll_first = "1h"', '[providers.sandbox] poll_first = "1h": longer than poll_max'),
