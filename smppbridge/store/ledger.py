@@ -121,9 +121,9 @@ class Ledger:
     def load(self, now: Millis) -> None:
         """What a start needs to know; and of everything READY becomes a WAITING one."""
         db, counts = self._db, self.counts
-        self.begin()
-        ask(db, "ready_to_waiting")
-        self.commit()
+        # A little at a time, and the log copied in between: there may be more than memory and log should hold.
+        while ask(db, "ready_to_waiting") or db.changes():
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         counts.waiting.update(dict(ask(db, "count_waiting")))
         [(counts.in_flight,)] = ask(db, "count_in_flight")
         for account, channel, arrival, count in ask(db, "count_outbox"):
@@ -132,10 +132,10 @@ class Ledger:
         [(self._parked,)] = ask(db, "count_parked")
         for (self._longest_window,) in ask(db, "fact", ("longest_window",)):
             first = first_accepted(db, now - self._longest_window)
-            for row in db.execute(SQL["recent"], (first, now)):
-                message = rows.message(row)
-                self._recent.tick(message.accepted_at)
-                self._recent.add(rules.fingerprint(message), message.id, message.duplicate_window)
+            for id, accepted_at, window, account, source, destination, text in db.execute(SQL["recent"], (first, now)):
+                self._recent.tick(accepted_at)
+                fingerprint = rules.fingerprint_of(account, source, destination, rows.command(text))
+                self._recent.add(fingerprint, id, window)
         self._forget()
 
     # The transaction -------------------------------------------------------------------------------------------------

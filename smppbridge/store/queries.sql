@@ -111,8 +111,8 @@ FROM (SELECT id, pdu FROM message WHERE stage IN (3, 4) AND due <= ? ORDER BY du
 SELECT {message} FROM message AS m WHERE m.stage < 3 AND m.stage = 2 ORDER BY m.id LIMIT ?;
 
 -- name: ready_to_waiting
--- After a restart nobody has them in memory.
-UPDATE message SET stage = 0 WHERE stage < 3 AND stage = 1;
+-- After a restart nobody has them in memory: some of them.
+UPDATE message SET stage = 0 WHERE id IN (SELECT id FROM message WHERE stage < 3 AND stage = 1 LIMIT 10000);
 
 -- name: next_due_waiting
 -- When the first WAITING message of a priority is due.
@@ -236,10 +236,10 @@ SELECT max(
        ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0);
 
 -- name: recent
--- Messages that others are compared with, oldest first.
-SELECT {message} FROM message AS m
-WHERE m.id >= ? AND m.duplicate_window > 0 AND m.accepted_at + m.duplicate_window > ?
-ORDER BY m.id;
+-- What makes messages identical, of those that others are compared with, oldest first.
+SELECT id, accepted_at, duplicate_window, account, source, destination, command FROM message
+WHERE id >= ? AND duplicate_window > 0 AND accepted_at + duplicate_window > ?
+ORDER BY id;
 
 -- name: fact
 -- A number that outlives its rows.

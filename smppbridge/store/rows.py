@@ -28,7 +28,7 @@ OUTBOX = ("seq", "account", "channel", "message", "state", "err", "done_at", "hl
 
 _fields = msgspec.structs.astuple
 _encode = msgspec.json.Encoder().encode
-_command = msgspec.json.Decoder(Command).decode
+command = msgspec.json.Decoder(Command).decode
 _ids = msgspec.json.Decoder(tuple[int, ...]).decode
 _hlr = msgspec.json.Decoder(HlrResult).decode
 _incoming = msgspec.json.Decoder(Incoming).decode
@@ -63,7 +63,7 @@ def message(row: Sequence[Any]) -> Message:
         bind=row[2],
         sequence=row[3],
         kind=_KINDS[row[4]],
-        command=_command(row[5]),
+        command=command(row[5]),
         source=row[6],
         source_ton=row[7],
         source_npi=row[8],

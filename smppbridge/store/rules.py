@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..lifecycle import Change, Notice, Reported, Taken, step
-from ..model import Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
+from ..model import Command, Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
 from .base import Applied, Duplicate
 
 #: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
@@ -32,6 +32,11 @@ IN_FLIGHT = tuple(stage in (Stage.SENDING, Stage.SENT, Stage.DOUBT) for stage in
 def fingerprint(message: Message) -> int:
     """Equal for identical messages. Keyed anew in every process, so nobody can aim at a collision."""
     return hash((message.account, message.source, message.destination, message.command))
+
+
+def fingerprint_of(account: str, source: str, destination: str, command: Command) -> int:
+    """The same, where there is no message at hand."""
+    return hash((account, source, destination, command))
 
 
 def repeats(first: Message, later: Message) -> bool:

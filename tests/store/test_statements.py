@@ -60,7 +60,7 @@ HOT = {
     "due_waiting": ((0, 1, 10), "SEARCH message USING INDEX message_waiting (priority=? AND due<?)"),
     "due_with_provider": ((1, 10), "SEARCH message USING INDEX message_with_provider (due<?)"),
     "in_doubt": ((10,), "SEARCH m USING INDEX message_unsent (stage=?)"),
-    "ready_to_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
+    "ready_to_waiting": ((), "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
     "next_due_waiting": ((0,), "SEARCH message USING COVERING INDEX message_waiting (priority=?)"),
     "next_due_with_provider": ((), "SEARCH message USING COVERING INDEX message_with_provider"),
     "count_waiting": ((), "SCAN message USING COVERING INDEX message_waiting"),
