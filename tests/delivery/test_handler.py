@@ -199,3 +199,27 @@ def test_an_account_whose_handler_was_taken_away_owes_nothing():
         assert not story.requests
 
     run(Story(), plot)
+
+
+class Dripping(httpx.AsyncByteStream):
+    """A body of which there is always some more, and never all."""
+
+    async def __aiter__(self):
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"x"
+
+
+def test_an_answer_that_never_ends_does_not_hold_up_the_others():
+    async def plot(story):
+        story.handlers = Handlers(
+            accounts=story.accounts,
+            store=story.store,
+            clock=lambda: story.now,
+            transport=httpx.MockTransport(lambda request: httpx.Response(200, stream=Dripping())),
+        )
+        async with asyncio.timeout(5):
+            await story.handlers.once()
+        assert story.handlers.errors == 1
+
+    run(Story(timeout="50ms"), plot)
