@@ -35,7 +35,7 @@ from .config import AccountConfig
 from .ids import IdGenerator
 from .journal import Journal
 from .lifecycle import Settled
-from .model import KIND_OF, Binary, Command, Kind, Message, Millis, Notify, Part, Progress, Stage
+from .model import KIND_OF, Binary, Command, Entry, Kind, Message, Millis, Notify, Part, Progress, Stage
 from .smpp.bound import Bound
 from .smpp.server import Link
 from .smpp.throttle import Throttle
@@ -232,6 +232,7 @@ class Submission:
         elif self._never_answered(link, verdict):
             account.resent += 1
             link.respond_submit(sequence, ROK, str(verdict.id))
+            self._spawn(self._note_resend(verdict.id, f"over bind {link.id}, sequence_number {sequence}"))
         else:
             window = account.config.duplicate_window
             reason = f"identical message {verdict.id} was accepted less than {window:g} s ago"
@@ -250,6 +251,11 @@ class Submission:
         if alive is not None:
             return self._bound.unread(alive)
         return not self._bound.ended_cleanly(first.bind)
+
+    async def _note_resend(self, id: int, detail: str) -> None:
+        """A line on the time-line of the first one. It promises nothing, so a store that fails is no news here."""
+        with contextlib.suppress(StoreFailed):
+            await self._store.note([Entry(message=id, at=self._clock(), event="resent", detail=detail)])
 
     def _refuse(self, link: Link, account: AccountState, sequence: int, status: CommandStatus, reason: str) -> None:
         account.refused[status.name] += 1
@@ -391,6 +397,8 @@ class Submission:
             )
             raise
         self._outlet.offer(message)
+        if self._journal.open(1):
+            self._journal.say("accepted", message, sequence=message.sequence, parts=len(parts))
 
     def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from pdu import CommandStatus, Tag, gsm0338, tlv
 from smppbridge.model import Mail, Sms, Viber
@@ -56,6 +57,17 @@ def test_parts_by_sar_parameters_over_two_binds(start, connect):
         assert answer.command_status == 0
     kept = gateway.call(gateway.gateway.store.find(int(answer.message_id)))
     assert kept.command == Mail(text="Good day, this is long", subject="News", to="somebody@example.com")
+
+
+@pytest.mark.journey
+def test_a_joined_message_has_its_line_in_the_log(start, connect):
+    with capture_logs() as lines:
+        esme = connect(start())
+        esme.bind()
+        ids = [esme.submit(part, esm_class=0x40).message_id for part in parts_of(gsm0338.encode("w" * 150))]
+        esme.receipts(len(ids))
+    [line] = [line for line in lines if line["event"] == "accepted"]
+    assert (line["id"], line["kind"], line["parts"]) == (ids[0], "sms", 2)
 
 
 @pytest.mark.journey

@@ -61,6 +61,9 @@ def test_a_resend_after_a_lost_link_gets_the_same_id_and_is_sent_once(start, con
     assert again.command_status == CommandStatus.ESME_ROK
     assert list(second.receipts(1)) == [again.message_id]
     assert gateway.call(gateway.gateway.store.last_id()) == int(again.message_id)
+    kept = gateway.gateway.store
+    lines = [line.event for _ in range(100) for line in gateway.call(kept.timeline(int(again.message_id)))]
+    assert "resent" in lines
 
 
 @pytest.mark.journey
