@@ -123,6 +123,12 @@ KIND_OF: dict[type[Command], Kind] = {
 }
 
 
+def text_of(command: Command) -> str:
+    """What is sent, where it is text; empty where it is data or nothing at all."""
+    text: str = getattr(command, "text", "") or getattr(command, "code", "")
+    return text
+
+
 # A message and how far it has come. ----------------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ from .config import AccountConfig
 from .ids import IdGenerator
 from .journal import Journal
 from .lifecycle import Settled
-from .model import KIND_OF, Binary, Command, Entry, Kind, Message, Millis, Notify, Part, Progress, Stage
+from .model import KIND_OF, Binary, Command, Entry, Kind, Message, Millis, Notify, Part, Progress, Stage, text_of
 from .smpp.bound import Bound
 from .smpp.server import Link
 from .smpp.throttle import Throttle
@@ -220,8 +220,13 @@ class Submission:
                 self._outlet.offer(message)
         if accepted and self._journal.open(len(accepted)):
             for message in accepted:
-                self._journal.say("accepted", message, sequence=message.sequence)
+                self._say_accepted(message)
         self._settle_down()
+
+    def _say_accepted(self, message: Message, **about: object) -> None:
+        """`logs` shows the text as its length, unless `[log] texts` asks for it."""
+        text = text_of(message.command)
+        self._journal.say("accepted", message, sequence=message.sequence, **about, **({"text": text} if text else {}))
 
     def _answer_verdict(
         self, link: Link, account: AccountState, sequence: int, verdict: Duplicate | StoreFailed
@@ -398,7 +403,7 @@ class Submission:
             raise
         self._outlet.offer(message)
         if self._journal.open(1):
-            self._journal.say("accepted", message, sequence=message.sequence, parts=len(parts))
+            self._say_accepted(message, parts=len(parts))
 
     def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""

@@ -14,7 +14,7 @@ from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag,
 
 from ..config import AccountConfig
 from ..lifecycle import FINAL_STATES
-from ..model import Binary, Command, HlrResult, Kind, Message, Receipt, Sms
+from ..model import HlrResult, Kind, Message, Receipt, Sms, text_of
 
 #: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
 _ESM_RECEIPT = 0x04
@@ -93,16 +93,8 @@ def receipt_text(receipt: Receipt, id: int, timezone: str) -> str:
         done_date=_date(receipt.done_at // 60_000, timezone),
         stat=STAT[receipt.state],
         err=receipt.err,
-        text=echo(message.command),
+        text=text_of(message.command),
     ).format()
-
-
-def echo(command: Command) -> str:
-    """What was sent, for the first 20 characters that the receipt repeats; nothing of data that is no text."""
-    if isinstance(command, Binary):
-        return ""
-    text: str = getattr(command, "text", "") or getattr(command, "code", "")
-    return text
 
 
 def _tlvs(receipt: Receipt, id: int, vendor: bool) -> list[Tlv]:

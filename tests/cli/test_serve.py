@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,8 +54,11 @@ class Systemd:
     def heard(self) -> str:
         return self._notices.recv(1000).decode().split("\n")[0]
 
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
     def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.log.read_text(encoding="utf-8").splitlines()]
+        return [line["event"] for line in self.lines()]
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -94,6 +98,25 @@ def test_ready_reload_stop(systemd: Systemd) -> None:
         "stopping",
         "stopped",
     ]
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize(("texts", "shown"), [("false", "6 characters"), ("true", "secret")])
+def test_texts_are_in_the_log_only_when_asked_for(systemd: Systemd, texts: str, shown: str) -> None:
+    text = systemd.config.read_text(encoding="utf-8")
+    systemd.config.write_text(f"[log]\ntexts = {texts}\n{text}", encoding="utf-8")
+    process = systemd.start()
+    assert systemd.heard() == "READY=1"
+    ready = next(line for line in systemd.lines() if line["event"] == "ready")
+    host, _, port = ready["smpp"][0].rpartition(":")
+    command = [sys.executable, "-m", "smppbridge", "send", "secret", "--to", "79991234567", "--host", host]
+    account = ["--port", port, "--system-id", "demo", "--password", "demo"]
+    subprocess.run([*command, *account], check=True, capture_output=True)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    [accepted] = [line for line in systemd.lines() if line["event"] == "accepted"]
+    assert accepted["text"] == shown
+    assert ("secret" in systemd.log.read_text(encoding="utf-8")) is (texts == "true")
 
 
 @pytest.mark.journey

@@ -7,7 +7,7 @@ import pytest
 
 from pdu import MessageState, Tag, VendorTag, encode
 from smppbridge.config import AccountConfig
-from smppbridge.delivery.receipts import deliver_sm, echo, receipt_text, vendor_type
+from smppbridge.delivery.receipts import deliver_sm, receipt_text, vendor_type
 from smppbridge.model import (
     KIND_OF,
     Binary,
@@ -22,6 +22,7 @@ from smppbridge.model import (
     Sms,
     TelegramCode,
     Viber,
+    text_of,
 )
 
 ACCOUNT = AccountConfig(password="x", allowed_networks=())
@@ -199,4 +200,4 @@ def test_the_vendor_has_a_number_for_every_type(command, number):
     ],
 )
 def test_the_receipt_repeats_what_was_sent_not_what_was_submitted(command, text):
-    assert echo(command) == text
+    assert text_of(command) == text

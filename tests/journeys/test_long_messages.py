@@ -67,7 +67,7 @@ def test_a_joined_message_has_its_line_in_the_log(start, connect):
         ids = [esme.submit(part, esm_class=0x40).message_id for part in parts_of(gsm0338.encode("w" * 150))]
         esme.receipts(len(ids))
     [line] = [line for line in lines if line["event"] == "accepted"]
-    assert (line["id"], line["kind"], line["parts"]) == (ids[0], "sms", 2)
+    assert (line["id"], line["kind"], line["parts"], line["text"]) == (ids[0], "sms", 2, "w" * 150)
 
 
 @pytest.mark.journey
