@@ -362,7 +362,7 @@ class Ledger:
 
     def _read(self, ids: Iterable[int]) -> None:
         """Messages that are not known yet."""
-        unknown = {id for id in ids if self.message(id) is None}
+        unknown = {id for id in ids if self.message(id) is None and 0 < id <= rules.HIGHEST_ID}
         if unknown:
             for row in ask(self._db, "messages", (_carray(unknown),)):
                 self._met(row)

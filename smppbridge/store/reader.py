@@ -33,6 +33,8 @@ class Reader:
         self._db.close()
 
     def find(self, id: int) -> Message | None:
+        if not 0 < id <= rules.HIGHEST_ID:
+            return None
         found = ask(self._db, "find", (id,))
         return rows.message(found[0]) if found else None
 
@@ -48,7 +50,7 @@ class Reader:
         lowest = first_accepted(self._db, wanted.since) if wanted.since else 0
         values = {
             "lowest": lowest,
-            "below": wanted.before or _END_OF_TIME,
+            "below": min(wanted.before or rules.HIGHEST_ID, rules.HIGHEST_ID),
             "account": wanted.account,
             "kind": wanted.kind or "",
             "stage": wanted.stage,

@@ -23,6 +23,9 @@ PUT_OFF: Millis = 60_000
 RESENT_FOR: Millis = 300_000
 
 
+#: Ids have 63 bits (`smppbridge.ids`); a number beyond was never one.
+HIGHEST_ID = 2**63 - 1
+
 #: By stage: whether a provider has the message, or may have it (`Stats.in_flight`).
 IN_FLIGHT = tuple(stage in (Stage.SENDING, Stage.SENT, Stage.DOUBT) for stage in Stage)
 
@@ -150,7 +153,8 @@ def put_off(records: Records, message: Message, now: Millis) -> Message:
 def own_id(ref: str) -> int:
     """The id that a reference is, if the provider took ours; 0 if it cannot be one."""
     if ref.isascii() and ref.isdigit() and len(ref) <= 19 and ref[0] != "0":
-        return int(ref)
+        id = int(ref)
+        return id if id <= HIGHEST_ID else 0
     return 0
 
 

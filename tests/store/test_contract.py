@@ -662,7 +662,7 @@ def test_a_reference_of_an_earlier_provider_still_finds_the_message(engine: Any,
     engine.walk(road)
 
 
-@pytest.mark.parametrize("ref", ["", "0", "007", "-1", "٣", "9" * 30, "x'; --"])
+@pytest.mark.parametrize("ref", ["", "0", "007", "-1", "٣", "9" * 19, "9" * 30, "x'; --"])
 def test_an_odd_reference_finds_nothing_and_breaks_nothing(engine: Any, nouns: Any, ref: str) -> None:
     async def road(store: Store) -> None:
         assert list(await apply(store, reported(MessageState.DELIVERED, ref=ref))) == [Applied(None)]
@@ -876,6 +876,18 @@ def test_what_is_unknown_has_no_message_and_no_lines(engine: Any) -> None:
     async def road(store: Store) -> None:
         assert await store.find(404) is None
         assert list(await store.timeline(404)) == []
+
+    engine.walk(road)
+
+
+@pytest.mark.parametrize("id", [0, -1, 2**63, 10**30])
+def test_a_number_that_is_no_id_is_unknown_like_any_other(engine: Any, id: int) -> None:
+    async def road(store: Store) -> None:
+        assert await store.find(id) is None
+        assert list(await store.timeline(id)) == []
+        assert list(await apply(store, Began(id=id or 404, provider="smsc"))) == [Applied(None)]
+        await store.note([Entry(message=id, at=NOW, event="resent")])
+        assert list(await store.list(Filter(before=id))) == []
 
     engine.walk(road)
 
