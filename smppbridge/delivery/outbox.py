@@ -210,8 +210,15 @@ class Outbox:
                 unit = heapq.heappop(waiting)
                 _, place, pending = unit
                 receipt = pending.receipt
-                pdu = deliver_sm(receipt, receipt.ids[place], queue.config, link.interface_version)
-                if not link.deliver(pdu, unit):
+                try:
+                    pdu = deliver_sm(receipt, receipt.ids[place], queue.config, link.interface_version)
+                    sent = link.deliver(pdu, unit)
+                except Exception:
+                    # A value that no field has room for, from an adapter that does not look: the others go on.
+                    self._log.exception("a receipt cannot be put into words", **receipt.message.log_context())
+                    heapq.heappush(queue.paused, (self._clock() + _LAST_PAUSE, unit))
+                    continue
+                if not sent:
                     heapq.heappush(waiting, unit)
                     return
         if queue.behind and not queue.loading and receivers:

@@ -58,13 +58,13 @@ class Bench:
             accounts=self.accounts, store=self.store, bound=self.bound, clock=lambda: self.now, journal=Journal(0)
         )
 
-    async def finished(self, *ids, part_ids=()):
+    async def finished(self, *ids, part_ids=(), err=0):
         """Messages that have just been delivered; offered to the outbox as the dispatcher does."""
         for id in ids:
             arrived = asyncio.get_running_loop().create_future()
             self.store.accept(make_message(id, part_ids), lambda batch, arrived=arrived: arrived.set_result(batch))
             await arrived
-        settled = [Settled(id=id, state=MessageState.DELIVERED, reason="test") for id in ids]
+        settled = [Settled(id=id, state=MessageState.DELIVERED, err=err, reason="test") for id in ids]
         applied = await self.store.apply(settled, self.now)
         return [one.receipt for one in applied]
 
@@ -318,3 +318,19 @@ def test_who_binds_again_while_the_disk_is_read_misses_nothing(waiting):
         assert second.seen == [str(n) for n in range(1, waiting + 1)]
 
     run(story, SlowStore())
+
+
+def test_a_receipt_that_fits_no_field_holds_up_nobody_and_is_kept():
+    async def story(bench):
+        wire = bench.bind()
+        await bench.settle()
+        # network_error_code has two octets for it (SMPP 3.4 §5.3.2.31).
+        bench.outbox.offer(await bench.finished(1, err=70_000))
+        bench.outbox.offer(await bench.finished(2))
+        bench.outbox.tick()
+        assert wire.seen == ["2"]
+        bench.answer(wire)
+        await bench.settle()
+        assert await bench.kept() == [1]
+
+    run(story)
