@@ -252,6 +252,8 @@ class Gateway:
         parts = {"gateway": "draining" if self.draining else "", "smpp": "", "store": ""}
         try:
             await self.store.stats()
+            # Reading may still work where writing does not (a failed fsync): a note of nothing asks the writer.
+            await self.store.note(())
         except StoreFailed as failed:
             parts["store"] = str(failed)
         return parts

@@ -7,6 +7,8 @@ import urllib.parse
 
 import pytest
 
+from smppbridge.store.base import StoreFailed
+
 
 @pytest.mark.journey
 def test_health_and_metrics_tell_what_happened(start, connect):
@@ -69,6 +71,17 @@ def test_a_callback_that_is_too_large_is_refused(start):
         }
     )
     assert gateway.get(f"/callback/sandbox/{TOKEN}", b"x" * 2000)[0] == 413
+
+
+@pytest.mark.journey
+def test_a_store_that_takes_nothing_more_is_not_ready(start):
+    gateway = start()
+    # As after a failed fsync (tests/store/test_sqlite.py); what is there can still be read.
+    gateway.gateway.store._writer._failed = StoreFailed("the disk is gone")
+    status, body = gateway.get("/readyz")
+    assert status == 503
+    assert json.loads(body)["parts"]["store"] == "the disk is gone"
+    assert gateway.get("/metrics")[0] == 200
 
 
 @pytest.fixture
