@@ -200,7 +200,7 @@ class LogConfig(Table):
     #: Message texts in the log: only while you look for a mistake.
     texts: Switch = False
     #: Lines a second about single messages; what goes beyond is counted and told in one line. 0: none.
-    message_lines: Annotated[int, Unit("lines a second")] = Field(default=200, ge=0)
+    message_lines: Annotated[Whole, Unit("lines a second")] = Field(default=200, ge=0)
 
 
 class Handler(Table):

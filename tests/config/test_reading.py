@@ -134,6 +134,7 @@ MISTAKES = [
     ("[accounts.demo]", "[http]\npublic_url = 'sms.example'\n[accounts.demo]", '[http] public_url = "sms.example": expected an address that begins with http:// or https://'),
     ("[accounts.demo]", "[store]\nengine = 'postgres'\n[accounts.demo]", '[store] engine = "postgres": expected one of "sqlite", "memory"'),
     ("[accounts.demo]", "[store]\nnode = 256\n[accounts.demo]", "[store] node = 256: expected a whole number from 0 to 255"),
+    ("[accounts.demo]", "[log]\nmessage_lines = '200'\n[accounts.demo]", '[log] message_lines = "200": expected a whole number of lines a second'),
     ("[accounts.demo]", "[log]\nlevel = 'warn'\n[accounts.demo]", '[log] level = "warn": expected one of "debug", "info", "warning", "error"; did you mean "warning"?'),
     ("[providers.sandbox]", "[[providers]]", "[[providers]]: expected a table for every name"),
     ('adapter = "sandbox"', 'adapter = "sandbax"', '[providers.sandbox] adapter = "sandbax": there is no adapter sandbax'),
