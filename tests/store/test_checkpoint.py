@@ -23,6 +23,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def db(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[apsw.Connection]:
     monkeypatch.setattr(checkpoint, "EVERY", EVERY)
+    monkeypatch.setattr(checkpoint, "STEP", EVERY // 4)
+    monkeypatch.setattr(checkpoint, "_LITTLE", 2)
     db = database.connect(path, cache=1000, write=True)
     db.execute("CREATE TABLE t (x)")
     yield db

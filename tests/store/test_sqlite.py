@@ -186,6 +186,7 @@ def test_a_checkpoint_that_fails_ends_the_store_too(
     path: Path, nouns: Any, disk: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY", 4)
+    monkeypatch.setattr(checkpoint, "STEP", 2)
 
     async def road(store: Store) -> None:
         disk.fault = ("sync", ".db", apsw.IOError)
