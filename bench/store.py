@@ -26,6 +26,8 @@ from smppbridge.model import Kind, Message, Millis, Notify, Progress, Sms, Stage
 from smppbridge.store.base import Store, Verdict
 from smppbridge.store.sqlite import SqliteStore
 
+from .servers import STATE
+
 #: Messages under way at once.
 WINDOWS = (1, 10, 100, 1000)
 _GROUP = 20
@@ -217,7 +219,8 @@ def run(messages: int = 100_000, waiting: int = 1_000_000) -> dict[str, Any]:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(50e-6)
     try:
-        with tempfile.TemporaryDirectory(dir=".") as folder:
+        STATE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
             return uvloop.run(measure(Path(folder), messages, waiting))
     finally:
         sys.setswitchinterval(interval)
