@@ -24,8 +24,10 @@ from .transport import RequestFailed
 _AT_ONCE = 2
 #: Batches that may wait for one provider; what comes on top is dropped.
 _BATCHES = 20
-#: How long a message waits for a provider that is no longer configured, after its validity.
+#: How long a message waits for a provider that is no longer configured, after its validity; and how often it is looked
+#: whether the provider is there again.
 _ORPHANED: Millis = 3_600_000
+_ORPHANED_EVERY: Millis = 300_000
 
 
 class Poller:
@@ -143,6 +145,6 @@ def _orphaned(message: Message, now: Millis) -> Change:
     """Its provider has been taken out of the configuration. It may come back until the validity is over."""
     end = message.expires + _ORPHANED
     if now < end:
-        return Looked(id=message.id, look_at=end)
+        return Looked(id=message.id, look_at=min(end, now + _ORPHANED_EVERY))
     reason = f"{message.progress.provider} is no longer configured, nobody can be asked"
     return Settled(id=message.id, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason)

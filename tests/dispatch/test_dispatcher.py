@@ -1195,6 +1195,30 @@ def test_a_reload_loses_nothing(road: Any, told: Any, message: Make) -> None:
     run(work)
 
 
+@pytest.mark.parametrize("first", ["sent", httpx.ReadTimeout("")], ids=["sent", "in doubt"])
+def test_a_provider_that_comes_back_goes_on_with_what_it_had(road: Any, told: Any, message: Make, first: Any) -> None:
+    async def work() -> None:
+        a, b = told("a", ask_batch=10, when_in_doubt=WhenInDoubt.ASK), told("b")
+        a.answers = [first]
+        async with road(a, b) as r:
+            both = (r.tables, r.providers, r.routes)
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            r.tables, r.providers, r.routes = {"b": r.tables["b"]}, {"b": b}, [Route(providers=("b",))]
+            r.dispatcher.reload(r.tables, r.router(), r.providers)
+            await r.pass_time(2 * 60 * SECOND)
+            before = len(a.questions)
+            r.tables, r.providers, r.routes = both
+            r.dispatcher.reload(r.tables, r.router(), r.providers)
+            # Long before its validity is over.
+            await r.pass_time(10 * 60 * SECOND)
+            assert len(a.questions) > before
+            assert b.requests == []
+
+    run(work)
+
+
 def test_a_reload_that_cannot_be_done_changes_nothing(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
