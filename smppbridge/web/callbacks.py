@@ -22,6 +22,10 @@ Report = Callable[[str, Sequence[StatusReport]], Awaitable[None]]
 Receive = Callable[[str, Sequence[Incoming]], Awaitable[None]]
 
 
+class BrokenOff(Exception):
+    """The peer went away in the middle of the body."""
+
+
 class TooLarge(Exception):
     """The body is longer than `max_body`."""
 
@@ -81,6 +85,11 @@ class Callbacks:
             self.refused += 1
             self._log.warning("callback refused", provider=name, peer=peer, reason=f"more than {self._max_body} octets")
             return Response(status_code=413)
+        except BrokenOff:
+            self.refused += 1
+            self._log.warning("callback refused", provider=name, peer=peer, reason="it broke off")
+            # Nobody reads it.
+            return Response(status_code=400)
 
     async def take(self, provider: Provider[Any], callback: Callback) -> Response:
         """What a provider's callback leads to; also the way in for a provider that lives in this process."""
@@ -116,8 +125,13 @@ class Callbacks:
 
 async def _body(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BrokenOff
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise TooLarge
     return bytes(body)

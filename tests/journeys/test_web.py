@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import socket
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -120,3 +122,19 @@ def test_without_registered_delivery_the_status_goes_to_the_handler(start, conne
     assert seen[0]["status"] == "1"
     assert len(seen[0]["md5"]) == 32
     assert not esme.aside
+
+
+@pytest.mark.journey
+def test_a_callback_that_breaks_off_is_no_mistake_of_ours(start, capfd):
+    gateway = start(**{'adapter = "sandbox"': f'adapter = "sandbox"\ncallback_token = "{TOKEN}"'})
+    host, _, port = gateway.gateway.http_address.rpartition(":")
+    head = f"POST /callback/sandbox/{TOKEN} HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((host, int(port)), 10) as client:
+        client.sendall(head.encode() + b"half of it")
+    deadline = time.monotonic() + 5
+    while not gateway.gateway.callbacks.refused and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert gateway.gateway.callbacks.refused == 1
+    gateway.stop()
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
