@@ -185,7 +185,7 @@ class Gateway:
     # What travels between the stations -------------------------------------------------------------------------------
 
     def _applied(self, applied: Sequence[Applied]) -> None:
-        self._deliver([one.receipt for one in applied if one.receipt is not None])
+        self._deliver([receipt for one in applied for receipt in (*one.earlier, one.receipt) if receipt is not None])
 
     def _deliver(self, receipts: Sequence[Receipt]) -> None:
         """Fresh receipts, durable already, to whoever is to hear of them."""

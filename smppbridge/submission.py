@@ -364,6 +364,10 @@ class Submission:
             self._refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason)
         except StoreFailed as failed:
             self._answer_verdict(link, account, pdu.sequence_number, failed)
+        except Exception:
+            # Ours, and the client is answered all the same.
+            self._log.exception("a part failed", account=account.name)
+            self._refuse(link, account, pdu.sequence_number, CommandStatus.ESME_RSYSERR, "a mistake of the gateway")
         finally:
             self._pending -= 1
             account.pending -= 1
@@ -458,9 +462,12 @@ class Submission:
         from time to time."""
         now = self._clock()
         for parts in await self._store.held_parts(now, 1000):
-            account = self.accounts.get(parts[0].account)
+            name = parts[0].account
+            account = self.accounts.get(name)
             if account is None:
-                await self._store.drop_parts(parts)
+                # Acknowledged once, so it ends, even if nobody is left to hear of it.
+                gone = AccountState(name, AccountConfig(allowed_networks=()))
+                await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
             elif len(parts) == parts[0].total:
                 with contextlib.suppress(Refusal):
                     await self._join(account, parts, now)

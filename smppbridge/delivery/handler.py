@@ -102,6 +102,10 @@ class Handlers:
                 except StoreFailed as failed:
                     self._log.error("the outbox was not read", reason=str(failed))
                     more = False
+                except Exception:
+                    # A mistake of ours in one status must not end all of them; its row waits for its next turn.
+                    self._log.exception("statuses not posted")
+                    more = False
                 if not more:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._news.wait(), _EVERY)

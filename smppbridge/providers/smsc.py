@@ -301,6 +301,8 @@ class Smsc(Provider[SmscSettings]):
             raise BadCallback("the signature is missing or wrong", 403)
 
     def _incoming(self, texts: Mapping[str, str], now: Millis) -> Incoming:
+        if "phone" not in texts:
+            raise BadCallback("an incoming message without phone")
         when = texts.get("ts") or texts.get("time")
         # Without an id or a time, the same words on the same day are a repetition of the callback.
         told = [texts["phone"], texts["mes"], texts.get("to", ""), when or str(now // 86_400_000)]
