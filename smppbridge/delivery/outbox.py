@@ -56,7 +56,19 @@ _Unit: TypeAlias = tuple[int, int, _Pending]
 class _Queue:
     """What waits for one account."""
 
-    __slots__ = ("behind", "config", "cursor", "emptied", "known", "loading", "name", "newest", "paused", "waiting")
+    __slots__ = (
+        "behind",
+        "config",
+        "cursor",
+        "emptied",
+        "gone",
+        "known",
+        "loading",
+        "name",
+        "newest",
+        "paused",
+        "waiting",
+    )
 
     def __init__(self, name: str, config: AccountConfig) -> None:
         self.name = name
@@ -73,6 +85,8 @@ class _Queue:
         self.cursor = 0
         #: How often memory was given back; a page that was asked for before that is not the next one any more.
         self.emptied = 0
+        #: Removed while a page is being read, which may still show them.
+        self.gone: set[int] = set()
         #: The last seq that was left on disk.
         self.newest = 0
 
@@ -241,11 +255,12 @@ class Outbox:
     async def _load(self, queue: _Queue) -> None:
         """Read on from the disk. `behind` ends when nothing was left there meanwhile."""
         emptied = queue.emptied
+        queue.gone.clear()
         try:
             receipts = await self._store.receipts(queue.name, queue.cursor, _PAGE)
             if queue.emptied == emptied:
                 for receipt in receipts:
-                    if receipt.seq in queue.known:
+                    if receipt.seq in queue.known or receipt.seq in queue.gone:
                         queue.cursor = receipt.seq
                     else:
                         queue.take(receipt)
@@ -270,6 +285,8 @@ class Outbox:
                 for receipt in batch:
                     if queue := self._queues.get(receipt.account):
                         queue.known.pop(receipt.seq, None)
+                        if queue.loading:
+                            queue.gone.add(receipt.seq)
         except StoreFailed as failed:
             # The rows stay: after the next start the client gets these once more, which is better than never.
             self._log.error("answered receipts were not removed", count=len(batch), reason=str(failed))

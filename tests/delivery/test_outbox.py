@@ -334,3 +334,43 @@ def test_a_receipt_that_fits_no_field_holds_up_nobody_and_is_kept():
         assert await bench.kept() == [1]
 
     run(story)
+
+
+class Overtaken(MemoryStore):
+    """Answers a read with what was there before the removal that overtakes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.reading = asyncio.Event()
+        self.removed = asyncio.Event()
+        self.overtake = False
+
+    async def receipts(self, account, after, limit):
+        found = await super().receipts(account, after, limit)
+        if self.overtake:
+            self.reading.set()
+            await self.removed.wait()
+            # Whoever waited for the removal goes on first.
+            await asyncio.sleep(0)
+        return found
+
+    async def delivered(self, receipts, now):
+        await self.reading.wait()
+        await super().delivered(receipts, now)
+        self.removed.set()
+
+
+def test_what_was_answered_does_not_come_again_from_a_page_read_before_its_removal():
+    async def story(bench):
+        first = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1))
+        bench.store.overtake = True
+        bench.answer(first)
+        bench.lose(first)
+        second = bench.bind()
+        await bench.settle()
+        assert await bench.kept() == []
+        assert second.seen == []
+
+    run(story, Overtaken())
