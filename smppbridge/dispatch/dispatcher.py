@@ -43,6 +43,8 @@ Deliver: TypeAlias = Callable[[str, Callback], Awaitable[Any]]
 
 #: Messages taken from disk at once.
 _CHUNK = 1000
+#: Messages that are looked at each second while every lane is full: a few milliseconds' work beside the arrivals.
+_GLANCE = 256
 #: Messages whose status is looked at, at once.
 _LOOKS = 500
 #: A look past a full lane is followed by a rest of this many times what it took.
@@ -477,7 +479,7 @@ class Dispatcher:
             if self.clock() < self._glance_again:
                 return False
             self._glance_again = self.clock() + int(_SLEEP * 1000)
-            wanted = _CHUNK
+            wanted = _GLANCE
         limit = min(wanted, _CHUNK)
         loop = asyncio.get_running_loop()
         began = loop.time()
