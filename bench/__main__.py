@@ -28,7 +28,7 @@ def main() -> None:
         print(f"\n{title}", flush=True)
         for name, value in run().items():
             print(
-                f"  {name:45} {value:14,.2f}" if isinstance(value, int | float) else f"  {name:45} {value}", flush=True
+                f"  {name:55} {value:14,.2f}" if isinstance(value, int | float) else f"  {name:55} {value}", flush=True
             )
 
 

@@ -200,23 +200,21 @@ def _resident() -> int:
         return int(statm.read().split()[1]) * resource.getpagesize()
 
 
-def show(title: str, figures: dict[str, float]) -> None:
-    print(title)
-    for name, value in figures.items():
-        print(f"  {name:30} {value:12,.2f}" if value < 100 else f"  {name:30} {value:12,.0f}")
-
-
-def main() -> None:
+def run() -> dict[str, float]:
+    """The figures of `make bench`, by name."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    found = {}
     for reads in (1, 10, 100):
-        show(f"Session, ns a PDU, {reads} in a read", sessions(reads))
+        for name, value in sessions(reads).items():
+            found[f"ns a PDU, {reads} in a read: {name}"] = value
     for binds, window in ((10, 10), (10, 100)):
-        show(
-            f"Links, {binds} binds × window {window}, SUBMIT_SM a second and ms",
-            uvloop.run(links(binds, window, 1.5)),
-        )
-    show(f"{_IDLE} idle links", uvloop.run(weight()))
+        for name, value in uvloop.run(links(binds, window, 1.5)).items():
+            found[f"{binds} binds, window {window}: {name}"] = value
+    for name, value in uvloop.run(weight()).items():
+        found[f"{_IDLE} idle links: {name}"] = value
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    for name, value in run().items():
+        print(f"{name:55} {value:12,.2f}")
