@@ -223,8 +223,26 @@ def _handed(message: Message, change: Handed, now: Millis) -> Step:
     return Step(progress, entry, _notice(message, MessageState.ENROUTE, 0, now, None))
 
 
+#: `err` where a provider tells a code that no receipt can hold: "unknown error" in the lists of smsc.ru.
+_ERR_UNKNOWN = 99
+_ERR_MAX, _PARTS_MAX, _COST_MAX, _DAY = 999, 255, 16, 86_400_000
+
+
+def _credible(report: StatusReport, now: Millis) -> StatusReport:
+    """Without what cannot be true and would not fit into a receipt: the state counts, whatever stands beside it."""
+    return msgspec.structs.replace(
+        report,
+        err=report.err if 0 <= report.err <= _ERR_MAX else _ERR_UNKNOWN,
+        parts=report.parts if 0 <= report.parts <= _PARTS_MAX else 0,
+        cost=report.cost
+        if len(report.cost) <= _COST_MAX and report.cost.isprintable() and report.cost.isascii()
+        else "",
+        at=report.at if 0 <= report.at <= now + _DAY else 0,
+    )
+
+
 def _reported(message: Message, change: Reported, now: Millis) -> Step:
-    was, report = message.progress, change.report
+    was, report = message.progress, _credible(change.report, now)
     said = f"{change.provider}: {report.state.name}{f' err {report.err}' if report.err else ''}"
     if report.channel:
         said += f" by {report.channel}"

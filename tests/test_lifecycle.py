@@ -238,6 +238,27 @@ def test_the_end_carries_what_the_provider_told() -> None:
     assert result.entry.detail == "smsc: UNDELIVERABLE err 27 by viber"
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({"err": 99_999}, {"err": 99}),
+        ({"err": -1}, {"err": 99}),
+        ({"parts": -5}, {"parts": 0}),
+        ({"parts": 2**40}, {"parts": 0}),
+        ({"cost": "1,4\u20ac"}, {"cost": ""}),
+        ({"cost": "9" * 17}, {"cost": ""}),
+        ({"at": 2**62}, {"done_at": NOW}),
+        ({"at": -5}, {"done_at": NOW}),
+    ],
+)
+def test_what_cannot_be_true_does_not_stand_in_the_way_of_the_state(
+    told: dict[str, object], kept: dict[str, object]
+) -> None:
+    after = step(message(SENT), report(MessageState.DELIVERED, **told), NOW).progress
+    assert after.state is MessageState.DELIVERED
+    assert {name: getattr(after, name) for name in kept} == kept
+
+
 def test_a_reference_is_kept_after_the_end() -> None:
     result = step(message(FINAL), Handed(id=4711, provider="smsc", ref="r", look_at=NOW, cost="2", parts=1), NOW)
     assert (result.progress.ref, result.progress.cost, result.progress.parts) == ("r", "2", 1)
