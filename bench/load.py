@@ -46,7 +46,8 @@ class Run:
         self.bound = 0
         self.all_bound = asyncio.Event()
         self.done = asyncio.Event()
-        text = _MARK + b" The quick brown fox jumps over the lazy dog, and then it does so once more for the measure."
+        # Each run says something else, or the messages of a second one would be repetitions of the first.
+        text = b"%b %x The quick brown fox jumps over the lazy dog, and does so again." % (_MARK, time.time_ns())
         frame = encode(
             SubmitSm(
                 source_addr_ton=5,
@@ -55,7 +56,7 @@ class Run:
                 dest_addr_npi=1,
                 destination_addr="79990000000",
                 registered_delivery=1 if options.receipts else 0,
-                short_message=text[:100],
+                short_message=text.ljust(100, b"."),
                 sequence_number=1,
             )
         )
