@@ -217,7 +217,7 @@ async def measure(folder: Path, messages: int, waiting: int) -> dict[str, Any]:
 def run(messages: int = 100_000, waiting: int = 1_000_000) -> dict[str, Any]:
     # What the gateway sets: how long a thread that wants the interpreter waits for one that has it.
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(50e-6)
+    sys.setswitchinterval(10e-6)
     try:
         STATE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:

