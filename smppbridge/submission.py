@@ -420,12 +420,8 @@ class Submission:
         body = b"".join(user_data(pdu)[1] for pdu in pdus)
         alphabet = Alphabet(parts[0].alphabet)
         message = self._read(account, parts[0].bind, alphabet, first, parts[0].pdu, header, body, now)
-        asking = [part for part in parts if part.notify is not Notify.NOBODY]
         message.id = parts[0].id
-        message.part_ids = tuple(part.id for part in asking)
-        message.notify = asking[0].notify if asking else Notify.NOBODY
-        message.registered_delivery = asking[0].registered_delivery if asking else 0
-        return message
+        return _speaking_for(parts, message)
 
     async def _end_parts(
         self, account: AccountState, parts: Sequence[Part], state: MessageState, reason: str, now: Millis
@@ -434,7 +430,6 @@ class Submission:
         if not parts:
             return
         first = _decoded(parts[0].pdu)
-        asking = [part for part in parts if part.notify is not Notify.NOBODY]
         body = b"".join(user_data(_decoded(part.pdu))[1] for part in parts)
         message = _message(
             first,
@@ -443,16 +438,14 @@ class Submission:
             account,
             parts[0].bind,
             Binary(data=body, data_coding=first.data_coding),
-            asking[0].notify if asking else Notify.NOBODY,
+            parts[0].notify,
             parts[0].accepted_at,
             parts[0].expires,
             # Not due before it has ended: a dispatcher must never take it.
             Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000),
         )
         message.duplicate_window = 0
-        message.registered_delivery = asking[0].registered_delivery if asking else 0
-        message.part_ids = tuple(part.id for part in asking)
-        verdict = await self._store.join(message, parts)
+        verdict = await self._store.join(_speaking_for(parts, message), parts)
         if isinstance(verdict, StoreFailed):
             raise verdict
         self._applied(await self._store.apply([Settled(id=message.id, state=state, reason=reason)], now))
@@ -548,6 +541,15 @@ def _message(
         duplicate_window=account.window,
         progress=progress,
     )
+
+
+def _speaking_for(parts: Sequence[Part], message: Message) -> Message:
+    """The message of these parts: those among them that asked get the receipts, each under its own id."""
+    asking = [part for part in parts if part.notify is not Notify.NOBODY]
+    message.part_ids = tuple(part.id for part in asking)
+    message.notify = asking[0].notify if asking else Notify.NOBODY
+    message.registered_delivery = asking[0].registered_delivery if asking else 0
+    return message
 
 
 def _decoded(frame: bytes) -> SubmitSm:
