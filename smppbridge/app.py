@@ -130,6 +130,7 @@ class Gateway:
         """In this order: nothing new comes in, what is under way ends, clients are sent off, the disk is closed."""
         self.draining = True
         self.log.info("stopping", links=len(self.smpp.links))
+        self.smpp.stop_listening()
         async with _at_most(_DRAIN):
             await self.submission.drain()
         await self.dispatcher.close(_DRAIN)
@@ -249,7 +250,7 @@ class Gateway:
 
     async def check(self) -> Mapping[str, str]:
         """What cannot do its work, by part; empty texts where all is well."""
-        parts = {"gateway": "draining" if self.draining else "", "smpp": "", "store": ""}
+        parts = {"gateway": "draining" if self.draining else "", "store": ""}
         try:
             await self.store.stats()
             # Reading may still work where writing does not (a failed fsync): a note of nothing asks the writer.
