@@ -149,6 +149,17 @@ class Stage(IntEnum):
     FINAL = 5
 
 
+class Onward(IntEnum):
+    """Whether a message that is not delivered on this leg of its route goes on to the next one."""
+
+    #: This is the last leg: what becomes of it is what becomes of the message.
+    NO = 0
+    #: Only once it is certain that this leg has not delivered it and will not: never by two channels.
+    IF_CERTAIN = 1
+    #: Also when nobody knows by the end of the leg.
+    ALWAYS = 2
+
+
 class Notify(IntEnum):
     """Who hears of the outcome, decided at acceptance: registered_delivery (SMPP 3.4 §5.2.17), else the account."""
 
@@ -196,6 +207,20 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     parts: int = 0
     #: How often its status was asked for, for the schedule that backs off.
     polls: int = 0
+    #: As what it went, or by which channel it was delivered, where that need not be `Message.kind`: the value of a
+    #: `Kind`, or a word of the provider's ("whatsapp").
+    channel: str = ""
+    #: The subscriber's message that it answers (`Incoming.ref`), where the provider wants one (`Provider.answers`).
+    answers: str = ""
+    #: Which leg of its route it is on, from 0 (docs/configuration.md, cascades).
+    leg: int = 0
+    #: End of this leg; 0: that of the message, or nothing of this leg has been sent.
+    leg_ends: Millis = 0
+    onward: Onward = Onward.NO
+
+
+#: See `Message.number`.
+_LEG = 10**18
 
 
 class Message(msgspec.Struct, gc=False, kw_only=True):
@@ -233,6 +258,13 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
     #: Of a joined message: the ids under which its parts asked for a receipt.
     part_ids: tuple[int, ...] = ()
     progress: Progress = Progress()
+
+    @property
+    def number(self) -> int:
+        """What providers are to know it by: its id, and from the second leg of its route on another one, so that an
+        idempotency key of one leg is not taken for a repetition of the one before. Below 2 ** 63. An id as high as the
+        number of a leg is given out seven and a half years later."""
+        return self.id + self.progress.leg * _LEG
 
     def log_context(self) -> dict[str, object]:
         """How a message looks in a log line: never its text, never its addresses in full."""
@@ -291,8 +323,14 @@ class Incoming(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     destination: str
     text: str
     at: Millis = 0
-    #: Not empty: 8-bit data instead of text.
+    #: Not empty: 8-bit data instead of text, with its data_coding and whether a user data header stands first in it.
     data: bytes = b""
+    data_coding: int = 4
+    has_udh: bool = False
+    #: What it was sent to within the number, where one number serves several (a keyword).
+    prefix: str = ""
+    #: Of our message that it replies to: the provider's id, where the provider tells that.
+    reply_to: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False, kw_only=True):

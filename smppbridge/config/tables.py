@@ -291,7 +291,7 @@ class ProviderConfig(BaseModel):
     #: Certificates of the provider: true checks them against the system's, a path against that file, false not at all.
     verify: Switch | Path = True
     #: What to do when the outcome of a request is unknown; empty: as the adapter says is safe.
-    when_in_doubt: Literal["", "repeat", "ask", "give_up"] = ""
+    when_in_doubt: Literal["", "repeat", "ask", "wait", "give_up"] = ""
     #: First wait before another try, doubled each time with jitter, up to `retry_max`.
     retry_first: Seconds = 5
     retry_max: Seconds = 600

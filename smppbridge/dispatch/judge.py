@@ -12,6 +12,7 @@
                   the message
  InDoubt          repeat: Doubted, tried again                stays in doubt, tried again
                   ask: Doubted, the provider is asked
+                  wait: Doubted, until the provider tells
                   give_up: Settled as UNKNOWN
 ```
 
@@ -83,6 +84,9 @@ class Judge:
             return self._still_in_doubt(message, reason, now, reference)
         if self.policy is WhenInDoubt.ASK:
             look_at = self.schedule.next_look(message, message.progress.polls, now, self._random)
+            return (Doubted(id=message.id, provider=self.name, ref=reference, reason=reason, look_at=look_at),)
+        if self.policy is WhenInDoubt.WAIT:
+            look_at = self.schedule.end(message)
             return (Doubted(id=message.id, provider=self.name, ref=reference, reason=reason, look_at=look_at),)
         said = f"{self.name}: {reason}; it may have been sent and must not be sent twice"
         return (Settled(id=message.id, state=MessageState.UNKNOWN, err=NO_STATUS, reason=said),)

@@ -83,6 +83,9 @@ class WhenInDoubt(StrEnum):
     REPEAT = "repeat"
     #: Ask for its status; if the provider never got it, send again.
     ASK = "ask"
+    #: It cannot be asked, but tells of its own accord, by a reference that is known before the answer: wait for that
+    #: until validity and grace are over, then end as UNKNOWN.
+    WAIT = "wait"
     #: Neither is possible: end as UNKNOWN. Never a second paid message by reflex.
     GIVE_UP = "give_up"
 
@@ -165,6 +168,11 @@ class Provider(ABC, Generic[S]):
     def reference(self, message: Message) -> str:
         """What the provider will know it by, where that is known before the answer; empty where it is not."""
         return ""
+
+    def answers(self, message: Message) -> bool:
+        """Whether the provider sends this one only in answer to a message of the subscriber. If so, the engine looks
+        for it before `send`: `message.progress.answers` is its `Incoming.ref`, empty if there is none."""
+        return False
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
         """Ask for the status of messages (by `progress.ref`, or `reference` for those in doubt)."""

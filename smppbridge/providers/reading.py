@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from lxml import etree
 
 from .base import InDoubt, Outcome, Temporary, Unable
 
@@ -49,6 +50,36 @@ def json(response: httpx.Response) -> Any:
         return msgspec.json.decode(response.content)
     except UNREADABLE:
         return None
+
+
+def xml(body: bytes) -> etree._Element | None:
+    """The root of an XML document; None where it is none. Nothing is fetched and nothing is expanded: a document that
+    brings a document type of its own, and with it entities, is none of ours."""
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
+        remove_comments=True, remove_pis=True,
+    )  # fmt: skip
+    try:
+        root = etree.fromstring(body.strip(), parser)
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+    return None if root.getroottree().docinfo.internalDTD is not None else root
+
+
+def element(name: str, text: str = "", /, **attributes: str) -> etree._Element:
+    """An element to write, its text and attributes without what XML cannot hold (XML 1.0 §2.2: control characters)."""
+    made = etree.Element(name, {key: writable(value) for key, value in attributes.items()})
+    if text:
+        made.text = writable(text)
+    return made
+
+
+def writable(value: str) -> str:
+    """Without the characters that no XML document may contain."""
+    return _NOT_XML.sub("", value)
+
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def number(value: object) -> int | None:

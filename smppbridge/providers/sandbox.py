@@ -346,7 +346,7 @@ class Sandbox(Provider[SandboxSettings]):
         return message.id if _last_four(message.destination) in self._alone else 0
 
     def reference(self, message: Message) -> str:
-        return f"sb-{message.id}"
+        return f"sb-{message.number}"
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
         items = [_Item(m.id, m.destination, m.source, m.priority, m.command) for m in messages]

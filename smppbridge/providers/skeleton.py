@@ -146,7 +146,7 @@ class Skeleton(Provider[SkeletonSettings]):
         return 0
 
     def reference(self, message: Message) -> str:
-        return str(message.id)
+        return str(message.number)
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
         return self._post("/v1/messages", _Items([_item(message) for message in messages]))
@@ -220,7 +220,7 @@ def _item(message: Message) -> _Item:
             # Cannot happen: the engine gives an adapter only what stands in `kinds`.
             raise ValueError(f"{type(other).__name__} is not carried")
     return _Item(
-        client_id=str(message.id),
+        client_id=str(message.number),
         to=message.destination,
         text=text,
         channel=channel,

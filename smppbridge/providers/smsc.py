@@ -405,7 +405,7 @@ def _shared(message: Message) -> tuple[Hashable, ...]:
 def _id(message: Message) -> str:
     """The id that the service is told: at most 40 letters and digits."""
     if not _in_company(message):
-        return f"m{message.id}"
+        return f"m{message.number}"
     shared = msgspec.msgpack.encode(_shared(message))
     return f"b{hashlib.blake2b(shared, digest_size=16).hexdigest()}"
 

@@ -81,6 +81,18 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     incoming: Incoming
 
 
+class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A message that answers one of a subscriber's (`Store.answer`). Numbers without plus."""
+
+    message: int
+    provider: str
+    account: str
+    subscriber: str
+    number: str
+    #: The id that the client named.
+    named: str = ""
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which messages to list; empty fields match everything. Newest first."""
 
@@ -207,10 +219,22 @@ class Store(Protocol):
     async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
         """Keep a message from a subscriber for an account. False: this (provider, ref) was there already."""
 
+    async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
+        """Find each the subscriber's message that it answers, and remember that it does: `Incoming.ref`, or empty where
+        there is none.
+
+        One that was found before is found again. One that is `named` is taken, answered or not, unless it came for
+        another account; one that is named and not known is taken as it is named. Otherwise it is the newest that came
+        to the account from that subscriber to that number and has no answer.
+        """
+
     # Looking
 
     async def find(self, id: int) -> Message | None:
         """The message with this id, or the one that the part with this id went into."""
+
+    async def find_by_ref(self, provider: str, ref: str) -> Message | None:
+        """The message that a provider calls so."""
 
     async def timeline(self, id: int) -> Sequence[Entry]:
         """Its lines, oldest first, "accepted" being the first."""

@@ -23,7 +23,7 @@ import apsw
 from ..lifecycle import Change, Doubted, Handed, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
 from . import rows, rules
-from .base import Applied, Arrival, Duplicate, Held, Verdict
+from .base import Applied, Arrival, Duplicate, Held, Verdict, Wanted
 from .recent import Recent
 from .statements import SQL, Bulk, ask
 
@@ -469,13 +469,36 @@ class Ledger:
         return [self._incoming(account, message, now) for account, message, now in calls]
 
     def _incoming(self, account: str, message: Incoming, now: Millis) -> bool:
-        if not ask(self._db, "keep_incoming", (message.provider, message.ref, now)):
+        who = (account, rules.bare(message.source), rules.bare(message.destination))
+        if not ask(self._db, "keep_incoming", (message.provider, message.ref, now, *who)):
             return False
         self._seq += 1
         arrival = Arrival(seq=self._seq, account=account, incoming=message)
         self._outbox += rows.of_arrival(arrival, now)
         self._more.outbox[account, Notify.SMPP, True] += 1
         return True
+
+    def answer(self, calls: Sequence[Sequence[Wanted]]) -> list[list[str]]:
+        return [[self._answer(wanted) for wanted in call] for call in calls]
+
+    def _answer(self, wanted: Wanted) -> str:
+        db, provider = self._db, wanted.provider
+        for known, ref in ask(db, "answered_by", (wanted.message,)):
+            if known == provider:
+                return str(ref)
+        if wanted.named:
+            found = ask(db, "incoming_account", (provider, wanted.named))
+            if found and found[0][0] != wanted.account:
+                return ""
+            ref = wanted.named
+        else:
+            who = (provider, wanted.account, wanted.subscriber, wanted.number)
+            newest = ask(db, "newest_unanswered", who)
+            if not newest:
+                return ""
+            ref = str(newest[0][0])
+        ask(db, "keep_answer", (wanted.message, provider, ref))
+        return ref
 
     def note(self, calls: Sequence[Sequence[Entry]]) -> list[None]:
         self._read(entry.message for entries in calls for entry in entries)

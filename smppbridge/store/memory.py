@@ -18,7 +18,7 @@ import msgspec
 from ..lifecycle import Change, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
 from . import rules
-from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict
+from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict, Wanted
 from .recent import Recent
 
 
@@ -41,7 +41,7 @@ class MemoryStore:
         self._references: dict[tuple[str, str], int] = {}
         self._parked: dict[tuple[str, str], list[tuple[Reported, Millis]]] = {}
         self._outbox = _Outbox()
-        self._subscribers: dict[tuple[str, str], Millis] = {}
+        self._subscribers: dict[tuple[str, str], _Subscriber] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore messages={len(self._messages)}>"
@@ -241,9 +241,35 @@ class MemoryStore:
         self._check()
         if (message.provider, message.ref) in self._subscribers:
             return False
-        self._subscribers[message.provider, message.ref] = now or message.at
+        who = (account, rules.bare(message.source), rules.bare(message.destination))
+        self._subscribers[message.provider, message.ref] = _Subscriber(now or message.at, who)
         self._outbox.add_arrival(account, message, now or message.at)
         return True
+
+    async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
+        self._check()
+        return [self._answer(one) for one in wanted]
+
+    def _answer(self, wanted: Wanted) -> str:
+        of_provider = [(ref, one) for (name, ref), one in self._subscribers.items() if name == wanted.provider]
+        for ref, one in of_provider:
+            if one.answered_by == wanted.message:
+                return ref
+        if wanted.named:
+            named = self._subscribers.get((wanted.provider, wanted.named))
+            if named is None:
+                return wanted.named
+            if named.who[0] != wanted.account:
+                return ""
+            named.answered_by = wanted.message
+            return wanted.named
+        who = (wanted.account, wanted.subscriber, wanted.number)
+        fitting = [(one.at, ref) for ref, one in of_provider if one.who == who and not one.answered_by]
+        if not fitting:
+            return ""
+        _, ref = max(fitting)
+        self._subscribers[wanted.provider, ref].answered_by = wanted.message
+        return ref
 
     async def note(self, entries: Sequence[Entry]) -> None:
         self._check()
@@ -256,6 +282,14 @@ class MemoryStore:
     async def find(self, id: int) -> Message | None:
         self._check()
         return self._messages.get(id) or self._messages.get(self._went_into.get(id, 0))
+
+    async def find_by_ref(self, provider: str, ref: str) -> Message | None:
+        self._check()
+        if (id := rules.own_id(ref)) and (message := self._messages.get(id)):
+            progress = message.progress
+            if (progress.provider, progress.ref) == (provider, ref):
+                return message
+        return self._messages.get(self._references.get((provider, ref), 0))
 
     async def timeline(self, id: int) -> Sequence[Entry]:
         self._check()
@@ -308,8 +342,20 @@ class MemoryStore:
             for key, parts in self._joined.items()
             if (kept := [part for part in parts if part.accepted_at >= before])
         }
-        self._subscribers = {key: at for key, at in self._subscribers.items() if at >= before}
+        self._subscribers = {key: one for key, one in self._subscribers.items() if one.at >= before}
         return len(gone)
+
+
+class _Subscriber:
+    """What is remembered of a subscriber's message."""
+
+    __slots__ = ("answered_by", "at", "who")
+
+    def __init__(self, at: Millis, who: tuple[str, str, str]) -> None:
+        self.at = at
+        #: Account, source, destination.
+        self.who = who
+        self.answered_by = 0
 
 
 _Due: TypeAlias = tuple[Millis, Stage, int]

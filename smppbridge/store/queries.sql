@@ -167,7 +167,26 @@ ORDER BY seq LIMIT ?;
 
 -- name: keep_incoming
 -- Remember a message from a subscriber; returns nothing if it was known.
-INSERT INTO incoming (provider, ref, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING provider;
+INSERT INTO incoming (provider, ref, at, account, source, destination) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING provider;
+
+-- name: answered_by
+-- The message from a subscriber that a message of ours answers.
+SELECT provider, ref FROM incoming WHERE answered_by = ?;
+
+-- name: incoming_account
+-- For whom a message from a subscriber came.
+SELECT account FROM incoming WHERE provider = ? AND ref = ?;
+
+-- name: newest_unanswered
+-- What a subscriber wrote to a number last and nobody has answered.
+SELECT ref FROM incoming
+WHERE answered_by IS NULL AND provider = ? AND account = ? AND source = ? AND destination = ?
+ORDER BY at DESC, ref DESC LIMIT 1;
+
+-- name: keep_answer
+-- It is answered by this message of ours.
+UPDATE incoming SET answered_by = ? WHERE provider = ? AND ref = ?;
 
 -- Looking -------------------------------------------------------------------------------------------------------------
 
@@ -175,6 +194,10 @@ INSERT INTO incoming (provider, ref, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 -- A message by its id or by that of a part of it.
 SELECT {message} FROM message AS m
 WHERE m.id = ?1 OR m.id = (SELECT message FROM part WHERE id = ?1);
+
+-- name: find_by_ref
+-- A message by what a provider calls it.
+SELECT {message} FROM reference AS r CROSS JOIN message AS m ON m.id = r.message WHERE r.provider = ? AND r.ref = ?;
 
 -- name: lines
 -- A time-line, without its first line.

@@ -38,6 +38,17 @@ class Reader:
         found = ask(self._db, "find", (id,))
         return rows.message(found[0]) if found else None
 
+    def find_by_ref(self, provider: str, ref: str) -> Message | None:
+        if id := rules.own_id(ref):
+            # Our own id has no row of its own.
+            for row in ask(self._db, "find", (id,)):
+                message = rows.message(row)
+                if message.id == id and (message.progress.provider, message.progress.ref) == (provider, ref):
+                    return message
+        for row in ask(self._db, "find_by_ref", (provider, ref)):
+            return rows.message(row)
+        return None
+
     def timeline(self, id: int) -> Sequence[Entry]:
         message = self.find(id)
         if message is None or message.id != id:

@@ -15,7 +15,7 @@ import msgspec
 from pdu import MessageState
 
 from ..lifecycle import Reported
-from ..model import Command, HlrResult, Incoming, Kind, Message, Millis, Notify, Part, Progress, Receipt, Stage
+from ..model import Command, HlrResult, Incoming, Kind, Message, Millis, Notify, Onward, Part, Progress, Receipt, Stage
 from .base import Arrival
 
 MESSAGE = (*Message.__struct_fields__[:-1], *Progress.__struct_fields__, "comment")
@@ -41,6 +41,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 _STAGES = {stage.value: stage for stage in Stage}
 _STATES = {state.value: state for state in MessageState}
 _NOTIFY = {notify.value: notify for notify in Notify}
+_ONWARD = tuple(Onward)
 
 
 def of_new_message(message: Message) -> list[Any]:
@@ -79,7 +80,7 @@ def message(row: Sequence[Any]) -> Message:
         expires=row[18],
         duplicate_window=row[19],
         part_ids=_ids(row[20]) if row[20] else (),
-        progress=Progress(_STAGES[row[21]], _STATES[row[22]], *row[23:33]),
+        progress=Progress(_STAGES[row[21]], _STATES[row[22]], *(*row[23:37], _ONWARD[row[37]])),
     )
 
 

@@ -201,6 +201,11 @@ def _same_reference(one: Progress, other: Progress) -> bool:
     return one.ref == other.ref and one.provider == other.provider
 
 
+def bare(number: str) -> str:
+    """A number as it is compared: providers and clients write the plus or not."""
+    return number.strip().removeprefix("+")
+
+
 # The outbox ----------------------------------------------------------------------------------------------------------
 
 

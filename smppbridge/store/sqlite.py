@@ -31,7 +31,7 @@ from ..ids import wall_clock
 from ..lifecycle import Change
 from ..model import Entry, Incoming, Message, Millis, Part, Receipt
 from . import database
-from .base import Applied, Arrival, Arrived, Filter, Held, Stats, StoreFailed, Verdict
+from .base import Applied, Arrival, Arrived, Filter, Held, Stats, StoreFailed, Verdict, Wanted
 from .checkpoint import Checkpoints
 from .ledger import Ledger
 from .reader import Reader
@@ -181,6 +181,9 @@ class SqliteStore:
     async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
         return await self._ask(Ledger.incoming, (account, message, now or message.at))
 
+    async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
+        return await self._ask(Ledger.answer, wanted)
+
     async def note(self, entries: Sequence[Entry]) -> None:
         await self._ask(Ledger.note, entries)
 
@@ -188,6 +191,9 @@ class SqliteStore:
 
     async def find(self, id: int) -> Message | None:
         return await self._operators.ask(Reader.find, id)
+
+    async def find_by_ref(self, provider: str, ref: str) -> Message | None:
+        return await self._own.ask(Reader.find_by_ref, provider, ref)
 
     async def timeline(self, id: int) -> Sequence[Entry]:
         return await self._operators.ask(Reader.timeline, id)

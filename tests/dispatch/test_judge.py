@@ -184,3 +184,12 @@ def test_what_is_not_asked_in_the_end_is_unknown(message: Make) -> None:
     (change,) = judge().not_asked(message(expires=EXPIRES), END)
     assert isinstance(change, Settled)
     assert (change.state, change.err) == (MessageState.UNKNOWN, NO_STATUS)
+
+
+def test_in_doubt_it_waits_for_a_provider_that_tells_by_itself(message: Make) -> None:
+    one = judge(WhenInDoubt.WAIT, askable=False)
+    (change,) = one.outcome(
+        message(expires=EXPIRES), InDoubt(reason="r"), NOW, reference="key", doubtful=False, others=True
+    )
+    assert isinstance(change, Doubted)
+    assert (change.ref, change.look_at) == ("key", END)

@@ -34,7 +34,7 @@ from smppbridge.model import (
     TelegramCode,
     Viber,
 )
-from smppbridge.store.base import Applied, Duplicate, Filter, Store, StoreFailed, Verdict
+from smppbridge.store.base import Applied, Duplicate, Filter, Store, StoreFailed, Verdict, Wanted
 
 NOW = 1_750_000_000_000
 SECOND = 1000
@@ -831,6 +831,54 @@ def test_a_message_from_a_subscriber_is_kept_once(engine: Any, nouns: Any) -> No
     async def later(store: Store) -> None:
         assert [one.incoming for one in await store.arrivals("demo", 0, 10)] == [second]
         assert not await store.incoming("demo", first)
+
+    engine.walk(road, later)
+
+
+def test_a_message_answers_the_newest_of_its_subscriber(engine: Any) -> None:
+    def wrote(ref: str, source: str = "+421905123456", number: str = "7401") -> Incoming:
+        return Incoming(provider="naimar", ref=ref, source=source, destination=number, text="ano")
+
+    def wanted(message: int, **more: Any) -> Wanted:
+        who = {"provider": "naimar", "account": "demo", "subscriber": "421905123456", "number": "7401"}
+        return Wanted(message=message, **(who | more))
+
+    async def road(store: Store) -> None:
+        for n, one in enumerate((wrote("1"), wrote("2"), wrote("3", source="421900"), wrote("4", number="7402"))):
+            assert await store.incoming("demo", one, NOW + n)
+        assert await store.incoming("other", wrote("5"), NOW + 9)
+        assert await store.answer([wanted(10), wanted(11), wanted(12)]) == ["2", "1", ""]
+        assert await store.answer([wanted(13, provider="smsc"), wanted(14, number="1")]) == ["", ""]
+
+    async def later(store: Store) -> None:
+        # What was found once is found again, also where a newer one has come.
+        assert await store.incoming("demo", wrote("6"), NOW + 20)
+        assert await store.answer([wanted(11), wanted(10), wanted(12)]) == ["1", "2", "6"]
+        # Named: answered or not, known or not, but never another account's.
+        assert await store.answer([wanted(20, named="2"), wanted(21, named="99"), wanted(22, named="5")]) == [
+            "2",
+            "99",
+            "",
+        ]
+
+    engine.walk(road, later)
+
+
+def test_a_message_is_found_by_what_a_provider_calls_it(engine: Any, nouns: Any) -> None:
+    one, two = nouns.message(), nouns.message()
+
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, one, two) == [None, None]
+        for message, ref in ((one, "abc"), (two, str(two.id))):
+            await apply(store, Began(id=message.id, provider="p"), handed(message, ref, "p"))
+
+    async def later(store: Store) -> None:
+        for ref, id in (("abc", one.id), (str(two.id), two.id)):
+            found = await store.find_by_ref("p", ref)
+            assert found is not None
+            assert found.id == id
+        for provider, ref in (("q", "abc"), ("p", "abd"), ("p", str(one.id)), ("p", "")):
+            assert await store.find_by_ref(provider, ref) is None
 
     engine.walk(road, later)
 
