@@ -33,7 +33,7 @@ class Adapter(Protocol):
 
     Settings: ClassVar[type[BaseModel]]
     kinds: ClassVar[frozenset[Kind]]
-    ask_batch: ClassVar[int]
+    ask_batch: int
 
 
 #: From `adapter = NAME` to its class; any exception means that there is none, and its text says so.

@@ -137,12 +137,13 @@ class Provider(ABC, Generic[S]):
     Settings: ClassVar[type[BaseModel]]
     #: What it can carry.
     kinds: ClassVar[frozenset[Kind]]
+    # The next three may depend on the settings: then `__init__` says what holds for this one provider.
     #: What happens when an outcome is unknown, and why that is safe: say it in the adapter's docstring.
-    when_in_doubt: ClassVar[WhenInDoubt] = WhenInDoubt.GIVE_UP
+    when_in_doubt: WhenInDoubt = WhenInDoubt.GIVE_UP
     #: How many messages one request may carry at most.
-    batch: ClassVar[int] = 1
+    batch: int = 1
     #: How many status questions one request may carry; 0: the provider cannot be asked.
-    ask_batch: ClassVar[int] = 0
+    ask_batch: int = 0
 
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
@@ -173,6 +174,11 @@ class Provider(ABC, Generic[S]):
         """Whether the provider sends this one only in answer to a message of the subscriber. If so, the engine looks
         for it before `send`: `message.progress.answers` is its `Incoming.ref`, empty if there is none."""
         return False
+
+    def objection(self, message: Message) -> Refused | Unable | None:
+        """What stands against a message before anything is sent: what the provider's documents rule out, so that no
+        request has to be made to hear it. None: nothing. Asked after the engine has looked for what it `answers`."""
+        return None
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
         """Ask for the status of messages (by `progress.ref`, or `reference` for those in doubt)."""
