@@ -7,12 +7,16 @@ to call a message that was taken a doubtful one.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
+from urllib.parse import unquote_to_bytes
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
 from lxml import etree
 
+from ..model import Millis
 from .base import InDoubt, Outcome, Temporary, Unable
 
 #: All that reading JSON can raise.
@@ -80,6 +84,26 @@ def writable(value: str) -> str:
 
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def pairs(form: bytes) -> dict[str, bytes]:
+    """Names and raw values of a query or a form. A bare word, without a sign of equality, says nothing."""
+    found = (pair.partition(b"=") for pair in form.split(b"&"))
+    return {
+        unquote_to_bytes(name).decode("latin-1"): unquote_to_bytes(value.replace(b"+", b" "))
+        for name, equals, value in found
+        if equals
+    }
+
+
+def at(value: str, zone: ZoneInfo) -> Millis:
+    """A time that is written as 2014-07-18 00:35:00 and means the clock of `zone`; 0 where it is none."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}", value, re.ASCII):
+        return 0
+    try:
+        return max(int(datetime.fromisoformat(value).replace(tzinfo=zone).timestamp()) * 1000, 0)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def number(value: object) -> int | None:

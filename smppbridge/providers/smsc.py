@@ -33,7 +33,7 @@ import re
 import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from urllib.parse import unquote_to_bytes, urlencode
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -274,7 +274,7 @@ class Smsc(Provider[SmscSettings]):
     # Callbacks
 
     def callback(self, callback: Callback, now: Millis) -> Reply:
-        fields = {**_pairs(callback.query), **_pairs(callback.body)}
+        fields = {**reading.pairs(callback.query), **reading.pairs(callback.body)}
         kind = next((kind for kind in SIGNED if kind in fields), None)
         if kind is None:
             raise BadCallback("neither a status nor a message; the handler's address must not have fmt in it")
@@ -512,16 +512,6 @@ def _at(timestamp: object) -> Millis:
 
 def _said(answer: Mapping[str, Any], code: int) -> str:
     return f"error {code}: {reading.text(answer.get('error'))[:200]}"
-
-
-def _pairs(form: bytes) -> dict[str, bytes]:
-    """Names and raw values of a query or a form. A bare word, such as the handler's own `md5`, says nothing."""
-    pairs = (pair.partition(b"=") for pair in form.split(b"&"))
-    return {
-        unquote_to_bytes(name).decode("latin-1"): unquote_to_bytes(value.replace(b"+", b" "))
-        for name, equals, value in pairs
-        if equals
-    }
 
 
 def _digests(algorithm: str, base: bytes) -> Sequence[bytes]:

@@ -1,5 +1,7 @@
 """What adapters read answers with."""
 
+from zoneinfo import ZoneInfo
+
 import httpx
 import pytest
 from hypothesis import given
@@ -89,3 +91,38 @@ def test_values(value, number, text, err, cost, parts):
 @given(st.binary() | st.sampled_from([b"[" * 100_000, b'{"a":' * 50_000, b"9" * 5000, b'"\\ud800"', b"1e999"]))
 def test_json_is_read_or_it_is_none(body):
     reading.json(httpx.Response(200, content=body))
+
+
+@pytest.mark.parametrize(
+    ("form", "read"),
+    [
+        (b"", {}),
+        (b"md5&charset=utf-8", {"charset": b"utf-8"}),
+        (b"a=1&b=&a=2", {"a": b"2", "b": b""}),
+        (b"te%78t=%CF%F0+%2B%26", {"text": b"\xcf\xf0 +&"}),
+        (b"text=\xd0\x9f=x", {"text": b"\xd0\x9f=x"}),
+        (b"\xff=1&%ff=2", {"\xff": b"2"}),
+    ],
+)
+def test_a_form_is_read_octet_by_octet(form, read):
+    assert reading.pairs(form) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "zone", "millis"),
+    [
+        # By date -u -d.
+        ("2014-07-18 00:35:00", "UTC", 1_405_643_700_000),
+        ("2014-07-18 00:35:00", "Europe/Bratislava", 1_405_636_500_000),
+        ("2014-01-18 00:35:00", "Europe/Bratislava", 1_390_001_700_000),
+        ("1969-12-31 23:59:59", "UTC", 0),
+        ("0001-01-01 00:00:00", "Europe/Bratislava", 0),
+        ("2014-02-30 00:35:00", "UTC", 0),
+        ("2014-07-18T00:35:00", "UTC", 0),
+        ("2014-07-18 00:35", "UTC", 0),
+        ("٢٠١٤-07-18 00:35:00", "UTC", 0),
+        ("", "UTC", 0),
+    ],
+)
+def test_a_time_is_that_of_the_providers_clock(written, zone, millis):
+    assert reading.at(written, ZoneInfo(zone)) == millis
