@@ -290,7 +290,7 @@ class Tag(IntEnum):
 
 
 class VendorTag(IntEnum):
-    """Tags that smsc.ru puts in its receipts, out of the range 0x1400–0x3FFF that SMPP 3.4 §5.3.1 leaves to vendors."""
+    """Tags that smsc.ru puts in its receipts, and one of ours, out of the range 0x1400–0x3FFF that SMPP 3.4 §5.3.1 leaves to vendors."""
 
     #: Price of the message, `n.nnnn`.
     SMSC_COST = 0x2000
@@ -300,6 +300,9 @@ class VendorTag(IntEnum):
     SMSC_PARTS = 0x2002
     #: Not explained by the vendor; at most four characters.
     SMSC_2003 = 0x2003
+    #: Ours: in a DELIVER_SM the provider's id of the subscriber's message that it carries, in a SUBMIT_SM that of the
+    #: message it answers.
+    INCOMING_ID = 0x2101
 
 
 class Ton(IntEnum):

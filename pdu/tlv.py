@@ -151,6 +151,7 @@ WIRE: dict[int, Wire] = {
     VendorTag.SMSC_FLAGS: _integer(2),
     VendorTag.SMSC_PARTS: _integer(2),
     VendorTag.SMSC_2003: _c_octets(5),
+    VendorTag.INCOMING_ID: _c_octets(65),
 }
 
 #: What may stand under a tag without a name.

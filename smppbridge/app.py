@@ -11,6 +11,7 @@ import contextlib
 import gc
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pdu import SubmitSm
 from . import __version__
 from .config import Config, ConfigError, Finding, check, diff
 from .delivery.handler import Handlers
+from .delivery.incoming import account_for
 from .delivery.outbox import Outbox
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.routing import Router, carries
@@ -44,7 +46,7 @@ from .store.memory import MemoryStore
 from .store.sqlite import SqliteStore
 from .submission import Submission
 from .web import health, metrics
-from .web.callbacks import Callbacks
+from .web.callbacks import Callbacks, NobodyReceives
 from .web.listener import Listener
 
 #: How long requests in flight and clients may take to finish when we stop, in seconds.
@@ -69,6 +71,8 @@ class Gateway:
         self.store: Store = _store(config)
         self.bound = Bound()
         self.journal = Journal(config.log.message_lines)
+        #: Messages from subscribers so far, by provider and account.
+        self.incoming: Counter[tuple[str, str]] = Counter()
         self._work: set[asyncio.Task[None]] = set()
         self._http: Listener | None = None
 
@@ -201,8 +205,27 @@ class Gateway:
         return await self.callbacks.take(self.providers[name], callback)
 
     async def _receive(self, name: str, incoming: Sequence[Incoming]) -> None:
-        """Messages from subscribers have no route to an account yet: refused, so that the provider keeps them."""
-        raise StoreFailed(f"{name} brought {len(incoming)} incoming messages, and no account is set to receive them")
+        """Messages from subscribers, each into the outbox of the account it is for. Raises NobodyReceives for those
+        that are for nobody, so that the provider keeps them, and StoreFailed; the others are kept all the same."""
+        nobody = 0
+        for one in incoming:
+            account = account_for(one, self.config.incoming) or await self._sender_of(one)
+            if account not in self.config.accounts:
+                nobody += 1
+            elif arrival := await self.store.incoming(account, one, self.clock()):
+                self.incoming[name, account] += 1
+                if self.journal.open(1):
+                    self.journal.say("incoming", incoming=one.ref, account=account, provider=name)
+                self.outbox.offer([arrival])
+        if nobody:
+            raise NobodyReceives(f"{nobody} messages from subscribers are for no account: see [[incoming]]")
+
+    async def _sender_of(self, incoming: Incoming) -> str:
+        """Who sent the message that this one replies to, if the provider says which that is."""
+        if not incoming.reply_to:
+            return ""
+        message = await self.store.find_by_ref(incoming.provider, incoming.reply_to)
+        return message.account if message is not None else ""
 
     # What is done from time to time ----------------------------------------------------------------------------------
 

@@ -135,8 +135,8 @@ class AccountState:
         self.silent = Notify.HTTP if config.handler else Notify.NOBODY
 
     def alphabet_of(self, system_type: str) -> Alphabet:
-        """`system_type = "ISO"` at bind makes data_coding 0 ISO-8859-1 (smsc.ru SMPP), whatever the account says."""
-        return Alphabet.ISO if system_type and system_type.upper() == "ISO" else self.alphabet
+        """What data_coding 0 is over such a bind."""
+        return self.config.alphabet_at(system_type) if system_type else self.alphabet
 
     def notify(self, registered_delivery: int) -> Notify:
         """Who hears of a message: asked are bits 1-0 and bit 4 (SMPP 3.4 §5.2.17)."""

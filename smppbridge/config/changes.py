@@ -14,6 +14,9 @@ from .tables import Config
 #: Tables and keys that are read once, at start-up.
 AFTER_RESTART = ("smpp.listeners", "smpp.max_pending", "http", "store", "log")
 
+#: Lists of tables: one line says that one of them changed.
+_LISTS = ("routes", "incoming")
+
 
 def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTART) -> list[str]:
     """One line a change, such as `[accounts.demo] throughput: 0 → 50`; secrets only as "changed".
@@ -32,8 +35,10 @@ def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTAR
         if any(path == name or path.startswith(f"{name}.") for name in after_restart):
             line += " (needs a restart)"
         lines.append(line)
-    if old.routes != new.routes:
-        lines.append(f"[[routes]]: changed, {len(old.routes)} before, {len(new.routes)} now")
+    for name in _LISTS:
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            lines.append(f"[[{name}]]: changed, {len(before)} before, {len(after)} now")
     return lines
 
 
@@ -43,7 +48,7 @@ def _changes(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple
     fields = type(new).model_fields if isinstance(new, BaseModel) else {}
     for name in [*before, *(name for name in after if name not in before)]:
         one, other = before.get(name), after.get(name)
-        if one == other or (not place and name == "routes"):
+        if one == other or (not place and name in _LISTS):
             continue
         if _is_table(one) and _is_table(other):
             yield from _changes(one, other, (*place, name))

@@ -14,7 +14,7 @@ from . import rules
 from .mistakes import ConfigError, Finding, worded
 from .rules import Adapters, Said, Tables
 from .secrets import MASK, Place, Source, Unreadable, open_sources
-from .tables import AccountConfig, Config, HttpConfig, ProviderConfig, Route, SmppConfig, Table
+from .tables import AccountConfig, Config, HttpConfig, IncomingRoute, ProviderConfig, Route, SmppConfig, Table
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T", bound=Table)
@@ -67,6 +67,7 @@ def check(path: Path | str, adapters: Adapters | None = None, *, sealed: bool = 
     rules.check_accounts(tables, opened, said)
     rules.check_providers(tables, adapters, said)
     rules.check_routes(tables, adapters, said)
+    rules.check_incoming(tables, said)
     if said.mistakes or config is None:
         return Checked(None, _once(said.mistakes), _once(said.warnings))
     config = config.model_copy(update={"accounts": tables.accounts, "providers": tables.providers})
@@ -114,17 +115,14 @@ def _syntax(path: Path, text: str, said: str) -> Finding:
 
 def _tables(values: dict[str, Any]) -> Tables:
     """Every table that can be read by itself."""
-    accounts, providers, routes = values.get("accounts"), values.get("providers"), values.get("routes")
+    accounts, providers = values.get("accounts"), values.get("providers")
     return Tables(
         smpp=_table(SmppConfig, values.get("smpp", {})),
         http=_table(HttpConfig, values.get("http", {})),
         accounts=_named(AccountConfig, accounts),
         providers=_named(ProviderConfig, providers),
-        routes={
-            number: route
-            for number, table in enumerate(routes if isinstance(routes, list) else ())
-            if (route := _table(Route, table)) is not None
-        },
+        routes=_numbered(Route, values.get("routes")),
+        incoming=_numbered(IncomingRoute, values.get("incoming")),
         account_names=frozenset(accounts if isinstance(accounts, dict) else ()),
         provider_names=frozenset(providers if isinstance(providers, dict) else ()),
     )
@@ -133,6 +131,11 @@ def _tables(values: dict[str, Any]) -> Tables:
 def _named(model: type[M], tables: object) -> dict[str, M]:
     items = tables.items() if isinstance(tables, dict) else ()
     return {name: read for name, table in items if (read := _table(model, table)) is not None}
+
+
+def _numbered(model: type[M], tables: object) -> dict[int, M]:
+    items = enumerate(tables if isinstance(tables, list) else ())
+    return {number: read for number, table in items if (read := _table(model, table)) is not None}
 
 
 def _table(model: type[M], values: object) -> M | None:

@@ -18,7 +18,17 @@ from pdu import CommandStatus
 from ..model import Kind
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
 from .secrets import MASK, Opened, Place, Source, is_secret, readable_by_others
-from .tables import AccountConfig, Config, HttpConfig, ProviderConfig, Route, SmppConfig, address, is_loopback
+from .tables import (
+    AccountConfig,
+    Config,
+    HttpConfig,
+    IncomingRoute,
+    ProviderConfig,
+    Route,
+    SmppConfig,
+    address,
+    is_loopback,
+)
 
 #: SMPP 3.4 §5.2.1: 16 octets with the NUL.
 SYSTEM_ID_MAX = 15
@@ -48,6 +58,7 @@ class Tables(NamedTuple):
     accounts: dict[str, AccountConfig]
     providers: dict[str, ProviderConfig]
     routes: dict[int, Route]
+    incoming: dict[int, IncomingRoute]
     #: Names that stand in the file, with or without a mistake in their tables.
     account_names: frozenset[str]
     provider_names: frozenset[str]
@@ -361,14 +372,12 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
     everything: int | None = None
     for number, route in tables.routes.items():
         place = ("routes", number)
-        if route.account and route.account not in tables.account_names:
-            hint = did_you_mean(route.account, tables.account_names)
-            said.mistake((*place, "account"), f"there is no [accounts.{dotted([route.account])}]{hint}")
+        if route.account:
+            _check_there("accounts", route.account, tables.account_names, (*place, "account"), said)
         for at_place, name in enumerate(route.providers):
-            if name not in tables.provider_names:
-                hint = did_you_mean(name, tables.provider_names)
-                said.mistake((*place, "providers", at_place), f"there is no [providers.{dotted([name])}]{hint}")
-            elif name in route.providers[:at_place]:
+            if not _check_there("providers", name, tables.provider_names, (*place, "providers", at_place), said):
+                continue
+            if name in route.providers[:at_place]:
                 said.mistake((*place, "providers", at_place), "stands there twice")
         for at_place, prefix in enumerate(route.destination):
             if not prefix or " " in prefix:
@@ -382,6 +391,37 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
     if "" not in routed and len(tables.routes) > 0:
         for name in sorted(tables.account_names - routed):
             said.warning(("accounts", name), "no route takes its messages: every one of them will be refused")
+
+
+def _check_there(what: str, name: str, there: frozenset[str], place: Place, said: Said) -> bool:
+    if name in there:
+        return True
+    said.mistake(place, f"there is no [{what}.{dotted([name])}]{did_you_mean(name, there)}")
+    return False
+
+
+def check_incoming(tables: Tables, said: Said) -> None:
+    everything: int | None = None
+    for number, route in tables.incoming.items():
+        place = ("incoming", number)
+        _check_there("accounts", route.account, tables.account_names, (*place, "account"), said)
+        if route.provider:
+            _check_there("providers", route.provider, tables.provider_names, (*place, "provider"), said)
+        for at_place, wanted in enumerate(route.destination):
+            if not wanted or " " in wanted or "*" in wanted[:-1]:
+                said.mistake(
+                    (*place, "destination", at_place), 'expected a number such as "7401", or its beginning "74*"'
+                )
+        for at_place, word in enumerate(route.prefix):
+            if not word or len(word.split()) != 1:
+                said.mistake((*place, "prefix", at_place), "expected one word, with which the text begins")
+        if everything is not None:
+            said.warning(place, f"never used: [[incoming]] #{everything + 1} takes everything before it")
+        elif not (route.provider or route.destination or route.prefix):
+            everything = number
+        account = tables.accounts.get(route.account)
+        if account is not None and account.bind_types and set(account.bind_types) == {"transmitter"}:
+            said.warning((*place, "account"), "it may bind as transmitter only: nobody could take these messages")
 
 
 def _check_kinds(number: int, route: Route, tables: Tables, adapters: Adapters | None, said: Said) -> None:

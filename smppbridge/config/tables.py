@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from pdu import Alphabet
+
 from ..model import Kind
 from .mistakes import Unit
 from .secrets import is_secret
@@ -263,8 +265,18 @@ class AccountConfig(Table):
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
     vendor_tlvs: Switch = True
+    #: Of messages from subscribers. auto: the default alphabet where every character fits, else UCS2; latin1: the same
+    #: with data_coding 3; ucs2: always UCS2.
+    incoming_coding: Literal["auto", "latin1", "ucs2"] = "auto"
+    #: Those longer than one short message: parts with a user data header, parts with SAR TLVs, or message_payload.
+    incoming_long: Literal["parts", "sar", "payload"] = "parts"
     #: See [accounts.NAME.handler].
     handler: Handler | None = None
+
+    def alphabet_at(self, system_type: str) -> Alphabet:
+        """What data_coding 0 is for a client that gave this `system_type` at its bind: "ISO" makes it ISO-8859-1,
+        whatever the account says (smsc.ru SMPP)."""
+        return Alphabet.ISO if system_type.upper() == "ISO" else Alphabet(self.alphabet)
 
 
 class ProviderConfig(BaseModel):
@@ -335,6 +347,18 @@ class Route(Table):
     providers: tuple[str, ...] = Field(min_length=1)
 
 
+class IncomingRoute(Table):
+    """[[incoming]]: whose are messages from subscribers; the first one that fits decides, every key there must fit."""
+
+    #: Empty: of every provider.
+    provider: str = ""
+    #: The number that the subscriber wrote to is one of these; a `*` at the end matches the rest.
+    destination: tuple[str, ...] = ()
+    #: The provider names one of these words, or the text begins with it; upper and lower case are the same.
+    prefix: tuple[str, ...] = ()
+    account: str
+
+
 class Config(Table):
     """The whole file."""
 
@@ -345,6 +369,7 @@ class Config(Table):
     accounts: dict[str, AccountConfig]
     providers: dict[str, ProviderConfig]
     routes: tuple[Route, ...]
+    incoming: tuple[IncomingRoute, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret that leaves in a request to a provider or a handler, and so might come back in an error."""

@@ -1,12 +1,13 @@
-"""Receipts to bound clients: in order, within the window, removed only when the client has answered with status 0.
+"""Receipts and subscribers' messages to bound clients: in order, within the window, removed only when the client has
+answered with status 0.
 
 ARCHITECTURE.md, promise 5. The outbox itself is on disk (`Store.receipts`); what stands here is the little of it that
 can leave next. An account is *behind* while the disk holds receipts that memory does not: because nobody who may
 receive is bound, or because more wait than memory takes. While it is behind, fresh receipts are not taken into memory
 (they are on disk already) and what leaves is read from disk in order of `seq`.
 
-A client that answers with an error keeps its receipt: it is tried again after a pause that doubles, and does not hold
-up the others. A link that ends gives back what it had not answered.
+What a client answers with an error is tried again after a pause that doubles, and does not hold up the others. A link
+that ends gives back what it had not answered.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterable
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
+
+from pdu import DeliverSm
 
 from ..config import AccountConfig
 from ..journal import Journal
 from ..model import Millis, Receipt
 from ..smpp.bound import Bound
 from ..smpp.server import Link
-from ..store.base import Store, StoreFailed
+from ..store.base import Arrival, Store, StoreFailed
+from .incoming import deliver_sms
 from .receipts import deliver_sm
 
 #: Receipts of one account held in memory; the rest waits on disk.
@@ -39,17 +43,34 @@ _room = attrgetter("room")
 
 
 class _Pending:
-    """One receipt in memory. It takes as many DELIVER_SM as it has ids; its row goes when all are answered."""
+    """One row in memory. A receipt takes as many DELIVER_SM as it has ids, a subscriber's message as it has parts; the
+    row goes when all are answered."""
 
-    __slots__ = ("errors", "left", "receipt")
+    __slots__ = ("errors", "left", "link", "parts", "row")
 
-    def __init__(self, receipt: Receipt) -> None:
-        self.receipt = receipt
-        self.left = len(receipt.ids)
+    def __init__(self, row: Receipt | Arrival) -> None:
+        self.row = row
+        self.left = len(row.ids) if isinstance(row, Receipt) else 1
         self.errors = 0
+        #: Of a subscriber's message, once it is known in which alphabet its receiver reads.
+        self.parts: list[DeliverSm] = []
+        #: Where the parts go as long as it takes them: clients join what comes over one bind.
+        self.link: Link | None = None
+
+    def pdu(self, place: int, config: AccountConfig, link: Link) -> DeliverSm:
+        """The DELIVER_SM at this place, for this link."""
+        row = self.row
+        if isinstance(row, Receipt):
+            return deliver_sm(row, row.ids[place], config, link.interface_version)
+        if not self.parts:
+            alphabet = config.alphabet_at(link.system_type)
+            self.parts = deliver_sms(row.incoming, row.seq, config, alphabet, link.interface_version)
+            self.left = len(self.parts)
+            self.link = link if self.left > 1 else None
+        return self.parts[place]
 
 
-#: One DELIVER_SM to be sent: order first (seq, place among the ids), then what it belongs to.
+#: One DELIVER_SM to be sent: order first (seq, place within the row), then what it belongs to.
 _Unit: TypeAlias = tuple[int, int, _Pending]
 
 
@@ -93,11 +114,11 @@ class _Queue:
     def __repr__(self) -> str:
         return f"<outbox {self.name} {len(self.waiting)} waiting, {len(self.known)} known{', behind' * self.behind}>"
 
-    def take(self, receipt: Receipt) -> None:
-        pending = self.known[receipt.seq] = _Pending(receipt)
-        self.cursor = max(self.cursor, receipt.seq)
-        for place in range(len(receipt.ids)):
-            heapq.heappush(self.waiting, (receipt.seq, place, pending))
+    def take(self, row: Receipt | Arrival) -> None:
+        pending = self.known[row.seq] = _Pending(row)
+        self.cursor = max(self.cursor, row.seq)
+        for place in range(pending.left):
+            heapq.heappush(self.waiting, (row.seq, place, pending))
 
 
 class Outbox:
@@ -117,28 +138,29 @@ class Outbox:
         self._clock = clock
         self._journal = journal
         self._queues = {name: _Queue(name, config) for name, config in accounts.items()}
-        self._answered: list[Receipt] = []
+        self._answered: list[Receipt | Arrival] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._removing = False
         self._log = structlog.get_logger("outbox")
-        #: Counted for /metrics.
+        #: Counted for /metrics: rows whose last DELIVER_SM was answered with status 0, and answers with another status.
         self.delivered = 0
+        self.arrived = 0
         self.errors = 0
 
     # What happens ----------------------------------------------------------------------------------------------------
 
-    def offer(self, receipts: Iterable[Receipt]) -> None:
-        """Fresh receipts, durable already."""
+    def offer(self, rows: Iterable[Receipt | Arrival]) -> None:
+        """Fresh ones, durable already."""
         touched = set()
-        for receipt in receipts:
-            queue = self._queues.get(receipt.account)
+        for row in rows:
+            queue = self._queues.get(row.account)
             if queue is None:
                 continue
             if queue.behind or len(queue.waiting) >= _IN_MEMORY:
                 queue.behind = True
-                queue.newest = max(queue.newest, receipt.seq)
+                queue.newest = max(queue.newest, row.seq)
             else:
-                queue.take(receipt)
+                queue.take(row)
             touched.add(queue)
         for queue in touched:
             self._pump(queue)
@@ -163,19 +185,23 @@ class Outbox:
     def answered(self, token: _Unit, status: int | None) -> None:
         """DELIVER_SM_RESP, or None: the time is over, or the link ended."""
         seq, _, pending = token
-        queue = self._queues.get(pending.receipt.account)
+        queue = self._queues.get(pending.row.account)
         if queue is None or queue.known.get(seq) is not pending:
             return
         if status is None:
-            # Nothing says that the client has it: it takes its old place.
+            # Nothing says that the client has it: it takes its old place, and may go another way.
+            pending.link = None
             heapq.heappush(queue.waiting, token)
         elif status != 0:
             self._pause(queue, token, status)
         else:
             pending.left -= 1
             if not pending.left:
-                self.delivered += 1
-                self._answered.append(pending.receipt)
+                if isinstance(pending.row, Receipt):
+                    self.delivered += 1
+                else:
+                    self.arrived += 1
+                self._answered.append(pending.row)
                 if not self._removing:
                     self._removing = True
                     self._spawn(self._remove())
@@ -200,7 +226,7 @@ class Outbox:
             self._pump(queue)
 
     async def forget_old(self) -> None:
-        """Receipts nobody came for: by age and by count, as the account says."""
+        """What nobody came for: by age and by count, as the account says."""
         now = self._clock()
         for name, queue in list(self._queues.items()):
             before = now - int(queue.config.receipts_for * 1000)
@@ -222,16 +248,22 @@ class Outbox:
                 return
             for _ in range(min(len(waiting), link.room)):
                 unit = heapq.heappop(waiting)
-                _, place, pending = unit
-                receipt = pending.receipt
+                seq, place, pending = unit
+                left, to = pending.left, link
+                if pending.link is not None and pending.link in receivers:
+                    to = pending.link
+                    if to.room <= 0:
+                        heapq.heappush(waiting, unit)
+                        return
                 try:
-                    pdu = deliver_sm(receipt, receipt.ids[place], queue.config, link.interface_version)
-                    sent = link.deliver(pdu, unit)
+                    sent = to.deliver(pending.pdu(place, queue.config, to), unit)
                 except Exception:
                     # A value that no field has room for, from an adapter that does not look: the others go on.
-                    self._log.exception("a receipt cannot be put into words", **receipt.message.log_context())
+                    self._log.exception("a receipt cannot be put into words", **_context(pending.row))
                     heapq.heappush(queue.paused, (self._clock() + _LAST_PAUSE, unit))
                     continue
+                for further in range(left, pending.left):
+                    heapq.heappush(waiting, (seq, further, pending))
                 if not sent:
                     heapq.heappush(waiting, unit)
                     return
@@ -247,7 +279,7 @@ class Outbox:
         heapq.heappush(queue.paused, (self._clock() + pause, unit))
         self._log.warning(
             "client refused a receipt",
-            **pending.receipt.message.log_context(),
+            **_context(pending.row),
             status=f"0x{status:08X}",
             again_in=pause // 1000,
         )
@@ -257,14 +289,14 @@ class Outbox:
         emptied = queue.emptied
         queue.gone.clear()
         try:
-            receipts = await self._store.receipts(queue.name, queue.cursor, _PAGE)
+            rows = await self._store.receipts(queue.name, queue.cursor, _PAGE)
             if queue.emptied == emptied:
-                for receipt in receipts:
-                    if receipt.seq in queue.known or receipt.seq in queue.gone:
-                        queue.cursor = receipt.seq
+                for row in rows:
+                    if row.seq in queue.known or row.seq in queue.gone:
+                        queue.cursor = row.seq
                     else:
-                        queue.take(receipt)
-                if len(receipts) < _PAGE and queue.cursor >= queue.newest:
+                        queue.take(row)
+                if len(rows) < _PAGE and queue.cursor >= queue.newest:
                     queue.behind = False
         except StoreFailed as failed:
             self._log.error("the outbox was not read", account=queue.name, reason=str(failed))
@@ -280,13 +312,16 @@ class Outbox:
                 batch, self._answered = self._answered, []
                 await self._store.delivered(batch, self._clock())
                 if self._journal.open(len(batch)):
-                    for receipt in batch:
-                        self._journal.say("receipt", receipt.message, state=receipt.state.name)
-                for receipt in batch:
-                    if queue := self._queues.get(receipt.account):
-                        queue.known.pop(receipt.seq, None)
+                    for row in batch:
+                        if isinstance(row, Receipt):
+                            self._journal.say("receipt", row.message, state=row.state.name)
+                        else:
+                            self._journal.say("incoming delivered", **_context(row))
+                for row in batch:
+                    if queue := self._queues.get(row.account):
+                        queue.known.pop(row.seq, None)
                         if queue.loading:
-                            queue.gone.add(receipt.seq)
+                            queue.gone.add(row.seq)
         except StoreFailed as failed:
             # The rows stay: after the next start the client gets these once more, which is better than never.
             self._log.error("answered receipts were not removed", count=len(batch), reason=str(failed))
@@ -302,3 +337,10 @@ class Outbox:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _context(row: Receipt | Arrival) -> dict[str, Any]:
+    """How a row looks in a log line: never its text, never its addresses in full."""
+    if isinstance(row, Receipt):
+        return row.message.log_context()
+    return {"incoming": row.incoming.ref, "account": row.account, "provider": row.incoming.provider}

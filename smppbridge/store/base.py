@@ -192,22 +192,19 @@ class Store(Protocol):
 
     # Outbox
 
-    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
-        """SMPP rows of the outbox with seq > after, in order."""
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
+        """SMPP rows of the outbox with seq > after, in order: receipts and messages from subscribers."""
 
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
         """HTTP rows whose time has come. Each is put off by a minute, as in `claim_doubtful`."""
 
-    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
-        """Messages from subscribers that wait in the outbox with seq > after, in order."""
-
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""
 
-    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+    async def drop_receipts(self, receipts: Sequence[Receipt | Arrival], reason: str, now: Millis) -> None:
         """Nobody came for them in time: the rows go, a "dropped" line with the reason stays."""
 
-    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt | Arrival]:
         """SMPP rows of the account older than `before`, or more than `keep` of them: the oldest first."""
 
     async def note(self, entries: Sequence[Entry]) -> None:
@@ -216,8 +213,8 @@ class Store(Protocol):
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         """A handler did not answer: count the attempt and try again at `until`."""
 
-    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
-        """Keep a message from a subscriber for an account. False: this (provider, ref) was there already."""
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> Arrival | None:
+        """Keep a message from a subscriber for an account. None: this (provider, ref) was there already."""
 
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         """Find each the subscriber's message that it answers, and remember that it does: `Incoming.ref`, or empty where

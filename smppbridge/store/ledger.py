@@ -46,8 +46,8 @@ _LOOK = 10
 #: Parked reports that are looked at for being too old each time one is parked.
 _STALE = 8
 
-Queue: TypeAlias = tuple[str, int, bool]
-"""Account, channel, and whether it is of messages from subscribers: what rows of the outbox are counted by."""
+Queue: TypeAlias = tuple[str, int]
+"""Account and channel: what rows of the outbox are counted by."""
 
 
 class Counts:
@@ -72,12 +72,12 @@ class Counts:
 
     def receipts(self, account: str) -> int:
         """That wait for a client of the account."""
-        return self.outbox[account, Notify.SMPP, False]
+        return self.outbox[account, Notify.SMPP]
 
     def accounts(self) -> dict[str, int]:
         """Rows of the outbox by account."""
         found: Counter[str] = Counter()
-        for (account, _, _), count in list(self.outbox.items()):
+        for (account, _), count in list(self.outbox.items()):
             found[account] += count
         return {account: count for account, count in found.items() if count}
 
@@ -126,8 +126,8 @@ class Ledger:
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         counts.waiting.update(dict(ask(db, "count_waiting")))
         [(counts.in_flight,)] = ask(db, "count_in_flight")
-        for account, channel, arrival, count in ask(db, "count_outbox"):
-            counts.outbox[account, channel, bool(arrival)] = count
+        for account, channel, count in ask(db, "count_outbox"):
+            counts.outbox[account, channel] = count
         [(counts.highest, self._seq)] = ask(db, "highest")
         [(self._parked,)] = ask(db, "count_parked")
         for (self._longest_window,) in ask(db, "fact", ("longest_window",)):
@@ -403,7 +403,7 @@ class Ledger:
         self._seq += 1
         receipt = rules.receipt(self._seq, message, notice)
         self._outbox += rows.of_receipt(receipt, now, now)
-        self._more.outbox[message.account, notice.channel, False] += 1
+        self._more.outbox[message.account, notice.channel] += 1
         return receipt
 
     def refer(self, provider: str, ref: str, id: int) -> None:
@@ -435,21 +435,21 @@ class Ledger:
                     self.line(rules.told(row, now))
         return [None] * len(calls)
 
-    def drop_receipts(self, calls: Sequence[tuple[Sequence[Receipt], str, Millis]]) -> list[None]:
-        gone = self._remove(receipt.seq for given, _, _ in calls for receipt in given)
+    def drop_receipts(self, calls: Sequence[tuple[Sequence[Receipt | Arrival], str, Millis]]) -> list[None]:
+        gone = self._remove(row.seq for given, _, _ in calls for row in given)
         for given, reason, now in calls:
-            for receipt in given:
-                if receipt.seq in gone:
-                    gone.remove(receipt.seq)
-                    self.line(rules.dropped(receipt, reason, now))
+            for row in given:
+                if row.seq in gone and isinstance(row, Receipt):
+                    gone.remove(row.seq)
+                    self.line(rules.dropped(row, reason, now))
         return [None] * len(calls)
 
     def _remove(self, seqs: Iterable[int]) -> set[int]:
         """Take rows out of the outbox; which of them were there."""
         gone = ask(self._db, "delete_outbox", (_carray(seqs),))
-        for _, account, channel, message in gone:
-            self._more.outbox[account, channel, message is None] -= 1
-        return {seq for seq, _, _, _ in gone}
+        for _, account, channel in gone:
+            self._more.outbox[account, channel] -= 1
+        return {seq for seq, _, _ in gone}
 
     def receipts_by_http(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Receipt]]:
         return [self._receipts_by_http(now, limit) for now, limit in calls]
@@ -465,18 +465,18 @@ class Ledger:
             ask(self._db, "put_off_and_count", (until, _carray(receipt.seq for receipt in receipts)))
         return [None] * len(calls)
 
-    def incoming(self, calls: Sequence[tuple[str, Incoming, Millis]]) -> list[bool]:
+    def incoming(self, calls: Sequence[tuple[str, Incoming, Millis]]) -> list[Arrival | None]:
         return [self._incoming(account, message, now) for account, message, now in calls]
 
-    def _incoming(self, account: str, message: Incoming, now: Millis) -> bool:
+    def _incoming(self, account: str, message: Incoming, now: Millis) -> Arrival | None:
         who = (account, rules.bare(message.source), rules.bare(message.destination))
         if not ask(self._db, "keep_incoming", (message.provider, message.ref, now, *who)):
-            return False
+            return None
         self._seq += 1
         arrival = Arrival(seq=self._seq, account=account, incoming=message)
         self._outbox += rows.of_arrival(arrival, now)
-        self._more.outbox[account, Notify.SMPP, True] += 1
-        return True
+        self._more.outbox[account, Notify.SMPP] += 1
+        return arrival
 
     def answer(self, calls: Sequence[Sequence[Wanted]]) -> list[list[str]]:
         return [[self._answer(wanted) for wanted in call] for call in calls]

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,6 +20,9 @@ from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Sta
 from . import rules
 from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict, Wanted
 from .recent import Recent
+
+#: A row of the outbox.
+R = TypeVar("R", Receipt, Receipt | Arrival)
 
 
 class MemoryStore:
@@ -196,19 +199,13 @@ class MemoryStore:
 
     # Outbox ----------------------------------------------------------------------------------------------------------
 
-    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
         self._check()
-        rows = (row for row in self._outbox.of(account, after) if isinstance(row, Receipt))
-        return [self._as_it_stands(row) for row in islice(rows, limit)]
+        return [self._as_it_stands(row) for row in islice(self._outbox.of(account, after), limit)]
 
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
         self._check()
         return [self._as_it_stands(row) for row in self._outbox.take_due(now, limit)]
-
-    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
-        self._check()
-        rows = (row for row in self._outbox.of(account, after) if isinstance(row, Arrival))
-        return list(islice(rows, limit))
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         self._check()
@@ -216,35 +213,36 @@ class MemoryStore:
             if isinstance(row, Receipt):
                 self.line(rules.told(row, now))
 
-    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+    async def drop_receipts(self, receipts: Sequence[Receipt | Arrival], reason: str, now: Millis) -> None:
         self._check()
         for row in self._outbox.remove(row.seq for row in receipts):
             if isinstance(row, Receipt):
                 self.line(rules.dropped(row, reason, now))
 
-    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt | Arrival]:
         self._check()
-        rows = [row for row in self._outbox.of(account, 0) if isinstance(row, Receipt)]
+        rows = list(self._outbox.of(account, 0))
         beyond = len(rows) - keep
         old = (row for n, row in enumerate(rows) if n < beyond or self._outbox.queued_at[row.seq] < before)
         return [self._as_it_stands(row) for row in islice(old, limit)]
 
-    def _as_it_stands(self, receipt: Receipt) -> Receipt:
-        return msgspec.structs.replace(receipt, message=self._messages[receipt.message.id])
+    def _as_it_stands(self, row: R) -> R:
+        if not isinstance(row, Receipt):
+            return row
+        return msgspec.structs.replace(row, message=self._messages[row.message.id])
 
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         self._check()
         for receipt in receipts:
             self._outbox.put_off(receipt.seq, until)
 
-    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> Arrival | None:
         self._check()
         if (message.provider, message.ref) in self._subscribers:
-            return False
+            return None
         who = (account, rules.bare(message.source), rules.bare(message.destination))
         self._subscribers[message.provider, message.ref] = _Subscriber(now or message.at, who)
-        self._outbox.add_arrival(account, message, now or message.at)
-        return True
+        return self._outbox.add_arrival(account, message, now or message.at)
 
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         self._check()
@@ -446,8 +444,10 @@ class _Outbox:
         self._add(receipt, now)
         return receipt
 
-    def add_arrival(self, account: str, incoming: Incoming, now: Millis) -> None:
-        self._add(Arrival(seq=self._seq + 1, account=account, incoming=incoming), now)
+    def add_arrival(self, account: str, incoming: Incoming, now: Millis) -> Arrival:
+        arrival = Arrival(seq=self._seq + 1, account=account, incoming=incoming)
+        self._add(arrival, now)
+        return arrival
 
     def _add(self, row: Receipt | Arrival, now: Millis) -> None:
         self._seq = row.seq

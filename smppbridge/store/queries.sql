@@ -131,14 +131,14 @@ SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: receipts
 -- What a client has not answered yet, in order.
-SELECT {outbox}, {message} FROM outbox AS o JOIN message AS m ON m.id = o.message
+SELECT {outbox}, {message} FROM outbox AS o LEFT JOIN message AS m ON m.id = o.message
 WHERE o.channel = 1 AND o.account = ? AND o.seq > ?
 ORDER BY o.seq LIMIT ?;
 
 -- name: queue_head
--- Since when the first receipts of an account wait.
+-- Since when the first rows of an account wait.
 SELECT seq, queued_at FROM outbox
-WHERE channel = 1 AND account = ? AND message IS NOT NULL
+WHERE channel = 1 AND account = ?
 ORDER BY seq LIMIT ?;
 
 -- name: receipts_by_http
@@ -157,13 +157,7 @@ UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE seq IN carray(?);
 
 -- name: delete_outbox
 -- Rows that are answered or given up.
-DELETE FROM outbox WHERE seq IN carray(?) RETURNING seq, account, channel, message;
-
--- name: arrivals
--- Messages from subscribers that wait for a client, in order.
-SELECT seq, account, incoming FROM outbox
-WHERE channel = 1 AND account = ? AND seq > ? AND message IS NULL
-ORDER BY seq LIMIT ?;
+DELETE FROM outbox WHERE seq IN carray(?) RETURNING seq, account, channel;
 
 -- name: keep_incoming
 -- Remember a message from a subscriber; returns nothing if it was known.
@@ -244,8 +238,8 @@ SELECT (SELECT count(*) FROM message WHERE stage < 3 AND stage = 2)
 SELECT priority, count(*) FROM message WHERE stage = 0 GROUP BY priority;
 
 -- name: count_outbox
--- Rows of the outbox by account, channel, and whether they carry a message from a subscriber.
-SELECT account, channel, message IS NULL, count(*) FROM outbox GROUP BY 1, 2, 3;
+-- Rows of the outbox by account and channel.
+SELECT account, channel, count(*) FROM outbox GROUP BY 1, 2;
 
 -- name: count_parked
 -- Reports whose reference never came, so far.

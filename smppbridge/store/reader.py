@@ -74,18 +74,15 @@ class Reader:
         }
         return [rows.message(row) for row in ask(self._db, "list", values)]
 
-    def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
-        return [rows.receipt(row) for row in ask(self._db, "receipts", (account, after, limit))]
+    def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
+        return [rows.queued(row) for row in ask(self._db, "receipts", (account, after, limit))]
 
-    def old_receipts(self, account: str, before: Millis, beyond: int, limit: int) -> Sequence[Receipt]:
+    def old_receipts(self, account: str, before: Millis, beyond: int, limit: int) -> Sequence[Receipt | Arrival]:
         """Of the first `limit` those queued before `before`, and the first `beyond` in any case."""
         head = ask(self._db, "queue_head", (account, limit))
         old = [seq for n, (seq, queued_at) in enumerate(head) if n < beyond or queued_at < before]
         found = self.receipts(account, 0, len(old)) if old else ()
         return [receipt for receipt in found if receipt.seq in old]
-
-    def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
-        return [rows.arrival(row) for row in ask(self._db, "arrivals", (account, after, limit))]
 
     def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
         keys = ask(self._db, "sets_to_settle", (before, limit))

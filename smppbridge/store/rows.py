@@ -24,7 +24,7 @@ NEW_MESSAGE = (*Message.__struct_fields__[:-1], "stage", "state", "due", "commen
 PROGRESS = Progress.__struct_fields__
 PART = Part.__struct_fields__
 #: Of the outbox, in the order in which `receipt` reads them before the message's own.
-OUTBOX = ("seq", "account", "channel", "message", "state", "err", "done_at", "hlr", "ids", "attempts")
+OUTBOX = ("seq", "account", "channel", "message", "state", "err", "done_at", "hlr", "ids", "attempts", "incoming")
 
 _fields = msgspec.structs.astuple
 _encode = msgspec.json.Encoder().encode
@@ -135,8 +135,11 @@ def receipt(row: Sequence[Any]) -> Receipt:
     )
 
 
-def arrival(row: Sequence[Any]) -> Arrival:
-    return Arrival(seq=row[0], account=row[1], incoming=_incoming(row[2]))
+def queued(row: Sequence[Any]) -> Receipt | Arrival:
+    """A row of the outbox, whichever it is: one that speaks of no message carries one from a subscriber."""
+    if row[3] is None:
+        return Arrival(seq=row[0], account=row[1], incoming=_incoming(row[10]))
+    return receipt(row)
 
 
 def of_parked(change: Reported, now: Millis) -> list[Any]:

@@ -156,29 +156,26 @@ class SqliteStore:
 
     # Outbox ----------------------------------------------------------------------------------------------------------
 
-    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt]:
+    async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
         return await self._own.ask(Reader.receipts, account, after, limit)
 
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
         return await self._ask(Ledger.receipts_by_http, (now, limit))
 
-    async def arrivals(self, account: str, after: int, limit: int) -> Sequence[Arrival]:
-        return await self._own.ask(Reader.arrivals, account, after, limit)
-
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         await self._ask(Ledger.delivered, (receipts, now), len(receipts))
 
-    async def drop_receipts(self, receipts: Sequence[Receipt], reason: str, now: Millis) -> None:
+    async def drop_receipts(self, receipts: Sequence[Receipt | Arrival], reason: str, now: Millis) -> None:
         await self._ask(Ledger.drop_receipts, (receipts, reason, now))
 
-    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt]:
+    async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt | Arrival]:
         beyond = self._ledger.counts.receipts(account) - keep
         return await self._own.ask(Reader.old_receipts, account, before, beyond, limit)
 
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         await self._ask(Ledger.put_off, (receipts, until))
 
-    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> bool:
+    async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> Arrival | None:
         return await self._ask(Ledger.incoming, (account, message, now or message.at))
 
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:

@@ -26,6 +26,10 @@ class BrokenOff(Exception):
     """The peer went away in the middle of the body."""
 
 
+class NobodyReceives(Exception):
+    """No account is set to receive a subscriber's message. The provider is to come again: an operator may mend it."""
+
+
 class TooLarge(Exception):
     """The body is longer than `max_body`."""
 
@@ -104,7 +108,7 @@ class Callbacks:
                 await self._report(provider.name, reply.reports)
             if reply.incoming:
                 await self._receive(provider.name, reply.incoming)
-        except StoreFailed as failed:
+        except (StoreFailed, NobodyReceives) as failed:
             # Not kept: the provider is to come again.
             self._log.error("callback not kept", provider=provider.name, reason=str(failed))
             return Response(status_code=503)

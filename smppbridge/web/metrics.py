@@ -44,6 +44,8 @@ METRICS = (
     Declared("smppbridge_oldest_waiting_seconds", "gauge", "Age of the oldest message that waits to be sent."),
     Declared("smppbridge_receipts_waiting", "gauge", "Receipts a client has not answered yet.", ("account",)),
     Declared("smppbridge_oldest_receipt_seconds", "gauge", "Age of the oldest receipt that waits for its client."),
+    Declared("smppbridge_incoming_messages", "counter", "Messages from subscribers.", ("provider", "account")),
+    Declared("smppbridge_incoming_delivered", "counter", "Messages from subscribers that a client answered."),
     Declared("smppbridge_receipts_delivered", "counter", "Receipts that went out and were answered.", ("by",)),
     Declared("smppbridge_receipts_refused", "counter", "Receipts that a client answered with an error.", ("by",)),
     Declared("smppbridge_callbacks", "counter", "Callbacks of providers, by what became of them.", ("outcome",)),

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from smppbridge.config import AccountConfig, Handler, Listener, ProviderConfig, Route, Tls, check
 from smppbridge.config.mistakes import Unit
-from smppbridge.config.tables import HttpConfig, LogConfig, SmppConfig, StoreConfig
+from smppbridge.config.tables import HttpConfig, IncomingRoute, LogConfig, SmppConfig, StoreConfig
 from smppbridge.providers.registry import adapter_class, names
 from smppbridge.providers.sandbox import ENDINGS
 
@@ -31,6 +31,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[accounts.NAME.handler]": Handler,
     "[providers.NAME]": ProviderConfig,
     "[[routes]]": Route,
+    "[[incoming]]": IncomingRoute,
     # The skeleton is there to be copied, not to be configured.
     **{f'adapter = "{name}"': adapter_class(name).Settings for name in names() if name != "skeleton"},
 }

@@ -9,7 +9,7 @@ from smppbridge.config import AccountConfig
 from smppbridge.delivery.outbox import Outbox
 from smppbridge.journal import Journal
 from smppbridge.lifecycle import Settled
-from smppbridge.model import KIND_OF, Message, Notify, Progress, Sms, Stage
+from smppbridge.model import KIND_OF, Incoming, Message, Notify, Progress, Sms, Stage
 from smppbridge.store.memory import MemoryStore
 
 
@@ -374,3 +374,140 @@ def test_what_was_answered_does_not_come_again_from_a_page_read_before_its_remov
         assert second.seen == []
 
     run(story, Overtaken())
+
+
+# Messages from subscribers --------------------------------------------------------------------------------------------
+
+
+class Reader(Wire):
+    """Remembers what it was given, whole."""
+
+    system_type = ""
+
+    def deliver(self, pdu, token):
+        super().deliver(pdu, token)
+        self.seen[-1] = pdu.short_message
+        return True
+
+
+async def written(bench, *texts):
+    """Subscribers' messages, offered as the gateway does."""
+    arrivals = [
+        await bench.store.incoming(
+            "demo", Incoming(provider="p", ref=text, source="380501234567", destination="7401", text=text), bench.now
+        )
+        for text in texts
+    ]
+    bench.outbox.offer(arrivals)
+    return arrivals
+
+
+def reader(bench, **options):
+    wire = Reader(**options)
+    bench.bound.links.append(wire)
+    bench.outbox.link_up(wire)
+    return wire
+
+
+async def waiting(bench):
+    return [row.seq for row in await bench.store.receipts("demo", 0, 100)]
+
+
+def test_a_subscribers_message_goes_out_in_order_with_receipts_and_leaves_when_it_is_answered():
+    async def story(bench):
+        wire = reader(bench)
+        await bench.settle()
+        await written(bench, "one")
+        bench.outbox.offer(await bench.finished(1))
+        await written(bench, "two")
+        assert [text[:6] for text in wire.seen] == [b"one", b"id:1 s", b"two"]
+        assert len(await waiting(bench)) == 3
+        bench.answer(wire)
+        await bench.settle()
+        assert await waiting(bench) == []
+        assert (bench.outbox.delivered, bench.outbox.arrived) == (1, 2)
+
+    run(story)
+
+
+def test_a_subscribers_message_waits_for_its_client():
+    async def story(bench):
+        await written(bench, "one", "two")
+        wire = reader(bench)
+        await bench.settle()
+        assert wire.seen == [b"one", b"two"]
+        bench.lose(wire)
+        wire = reader(bench)
+        await bench.settle()
+        assert wire.seen == [b"one", b"two"]
+
+    run(story)
+
+
+def test_a_long_one_leaves_when_its_last_part_is_answered():
+    async def story(bench):
+        wire = reader(bench, window=2)
+        await bench.settle()
+        await written(bench, "a" * 400, "short")
+        assert [text[:6].hex() for text in wire.seen] == ["050003010301", "050003010302"]
+        bench.answer(wire, count=1)
+        assert wire.seen[2][:6].hex() == "050003010303"
+        # Another client gets what was not answered when the first one is gone, as the same parts.
+        other = reader(bench)
+        assert other.seen == [b"short"]
+        bench.lose(wire)
+        assert [text[:6].hex() for text in other.seen[1:]] == ["050003010302", "050003010303"]
+        bench.answer(other, count=2)
+        await bench.settle()
+        assert len(await waiting(bench)) == 1
+        bench.answer(other)
+        await bench.settle()
+        assert await waiting(bench) == []
+
+    run(story)
+
+
+def test_the_parts_of_one_go_over_one_bind():
+    async def story(bench):
+        one, two = reader(bench, window=2), reader(bench, window=3)
+        await bench.settle()
+        await written(bench, "a" * 400, "short")
+        assert len(two.seen) == 3
+        assert one.seen == [b"short"]
+
+    run(story)
+
+
+def test_it_is_written_in_the_alphabet_of_the_bind_that_gets_it():
+    async def story(bench):
+        wire = reader(bench)
+        wire.system_type = "ISO"
+        await bench.settle()
+        await written(bench, "@" * 200)
+        assert [len(text) for text in wire.seen] == [140, 72]
+        bench.lose(wire)
+        wire = reader(bench)
+        await bench.settle()
+        assert wire.seen[0][6:] == bytes(153)
+
+    run(story)
+
+
+def test_a_refused_one_is_tried_again_and_given_up_like_a_receipt():
+    async def story(bench):
+        wire = reader(bench)
+        await bench.settle()
+        await written(bench, "one", "two")
+        bench.answer(wire, status=0x45, count=1)
+        bench.answer(wire)
+        await bench.settle()
+        assert len(await waiting(bench)) == 1
+        bench.now += 6_000
+        bench.outbox.tick()
+        assert wire.seen == [b"one", b"two", b"one"]
+        bench.lose(wire)
+        bench.now += 10 * 86_400_000
+        await bench.outbox.forget_old()
+        assert await waiting(bench) == []
+
+    run(story)

@@ -820,16 +820,15 @@ def test_a_message_from_a_subscriber_is_kept_once(engine: Any, nouns: Any) -> No
         assert await store.incoming("demo", first)
         assert not await store.incoming("demo", first)
         assert await store.incoming("demo", second, NOW + 1)
-        [one, two] = await store.arrivals("demo", 0, 10)
+        [one, two] = await store.receipts("demo", 0, 10)
         assert (one.incoming, two.incoming) == (first, second)
-        assert list(await store.arrivals("demo", one.seq, 10)) == [two]
-        assert list(await store.arrivals("other", 0, 10)) == []
-        assert list(await store.receipts("demo", 0, 10)) == []
+        assert list(await store.receipts("demo", one.seq, 10)) == [two]
+        assert list(await store.receipts("other", 0, 10)) == []
         assert (await store.stats()).outbox == {"demo": 2}
         await store.delivered([one], NOW + 2)
 
     async def later(store: Store) -> None:
-        assert [one.incoming for one in await store.arrivals("demo", 0, 10)] == [second]
+        assert [one.incoming for one in await store.receipts("demo", 0, 10)] == [second]
         assert not await store.incoming("demo", first)
 
     engine.walk(road, later)
