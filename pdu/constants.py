@@ -290,7 +290,8 @@ class Tag(IntEnum):
 
 
 class VendorTag(IntEnum):
-    """Tags that smsc.ru puts in its receipts, and one of ours, out of the range 0x1400–0x3FFF that SMPP 3.4 §5.3.1 leaves to vendors."""
+    """Out of the range 0x1400–0x3FFF that SMPP 3.4 §5.3.1 leaves to vendors: what smsc.ru puts in its receipts, and one
+    of ours."""
 
     #: Price of the message, `n.nnnn`.
     SMSC_COST = 0x2000

@@ -37,7 +37,7 @@ async def reading(gateway: Gateway) -> Reading:
         "smppbridge_oldest_waiting_seconds": {(): _age(stored.oldest_waiting, now)},
         "smppbridge_receipts_waiting": {(name,): count for name, count in stored.outbox.items()},
         "smppbridge_oldest_receipt_seconds": {(): _age(stored.oldest_receipt, now)},
-        "smppbridge_incoming_messages": dict(gateway.incoming),
+        "smppbridge_incoming_messages": dict(gateway.incoming.items()),
         "smppbridge_incoming_delivered": {(): gateway.outbox.arrived},
         "smppbridge_receipts_delivered": {
             ("smpp",): gateway.outbox.delivered,

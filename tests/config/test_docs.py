@@ -1,4 +1,5 @@
-"""docs/configuration.md names every key, with its default and unit, and no other."""
+"""docs/configuration.md, and for each adapter docs/providers/NAME.md, name every key, with its default and unit, and no
+other. The settings of an adapter stand under a heading that reads `adapter = "NAME"`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ from smppbridge.config.tables import HttpConfig, IncomingRoute, LogConfig, SmppC
 from smppbridge.providers.registry import adapter_class, names
 from smppbridge.providers.sandbox import ENDINGS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "\n".join(
+    page.read_text(encoding="utf-8") for page in (DOCS / "configuration.md", *sorted((DOCS / "providers").glob("*.md")))
+)
 
 TABLES: dict[str, type[BaseModel]] = {
     "[smpp]": SmppConfig,

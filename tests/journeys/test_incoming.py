@@ -1,4 +1,4 @@
-"""Messages from subscribers: a provider's callback → the store → DELIVER_SM, whoever is away and whatever comes twice."""
+"""Messages from subscribers: a provider's callback → the store → DELIVER_SM, whoever is away, whatever comes twice."""
 
 from __future__ import annotations
 
