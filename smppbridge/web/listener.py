@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 class _Server(uvicorn.Server):
@@ -27,7 +27,7 @@ class Listener:
         self.address = address
 
     @classmethod
-    async def start(cls, web: FastAPI, listen: str) -> Listener:
+    async def start(cls, web: ASGIApp, listen: str) -> Listener:
         """Listen on "host:port" (port 0: any) and serve. Raises OSError where that is not possible."""
         host, _, port = listen.rpartition(":")
         host = host.strip("[]")
