@@ -250,6 +250,10 @@ class Omnicell(Provider[OmnicellSettings]):
             or message.source in settings.interactive_sources
         )
 
+    def reference(self, message: Message) -> str:
+        """What a message in doubt is repeated by. Not an id of the service: no other message has one like it."""
+        return f"uniq_key:{message.number}" if self.settings.uniq_key == "message" else ""
+
     # Asking
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
@@ -385,7 +389,7 @@ def _told(status: etree._Element) -> list[_Told] | None:
     """
     told: list[_Told] = []
     for place in status.findall("detail") or [status]:
-        attribute = [place.get("id", "")] if place is status else []
+        attribute = [place.get("id", "").strip()] if place is status else []
         ids = [id for id in (*attribute, *(_text(element) for element in place.findall("id"))) if _ID.fullmatch(id)]
         paired = _paired(ids, place.findall("state"))
         if paired is None:
