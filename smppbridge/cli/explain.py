@@ -16,7 +16,7 @@ from rich.text import Text
 from pdu import Alphabet, CommandStatus, SubmitSm, encode
 from pdu.text import CODINGS
 
-from ..config import MASK, Config, is_secret, mask
+from ..config import MASK, Config, is_secret, mask, secret_texts
 from ..dispatch.routing import Decision, Router, carries
 from ..ids import IdGenerator
 from ..journal import Journal
@@ -216,7 +216,7 @@ def _request(console: Console, config: Config, provider: Provider[Any], message:
 
 def _hider(config: Config, provider: Provider[Any]) -> Callable[[str], str]:
     table = config.providers[provider.name]
-    own = (value for key, value in table.own.items() if is_secret(key) and isinstance(value, str))
+    own = (value for _, value in secret_texts(table.own))
     secrets = [*provider.secrets(), table.callback_token, *own]
 
     def hide(text: str) -> str:

@@ -11,7 +11,7 @@ from .mistakes import ConfigError, Finding
 from .networks import plain, within
 from .reading import Checked, check, load, peek
 from .rules import Adapter, Adapters
-from .secrets import MASK, is_secret, mask
+from .secrets import MASK, is_secret, mask, secret_texts
 from .tables import (
     AccountConfig,
     BindType,
@@ -67,5 +67,6 @@ __all__ = [
     "mask",
     "peek",
     "plain",
+    "secret_texts",
     "within",
 ]

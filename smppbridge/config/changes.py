@@ -53,7 +53,8 @@ def _changes(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple
         if _is_table(one) and _is_table(other):
             yield from _changes(one, other, (*place, name))
         else:
-            secret = is_secret(name) or (name in fields and not fields[name].repr)
+            hidden = any(is_secret(above) for above in (*place, name))
+            secret = hidden or (name in fields and not fields[name].repr)
             yield (*place, name), one, other, secret
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from .secrets import MASK, Place, is_secret, source_of
@@ -138,6 +138,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 def _item(annotation: Any, part: str | int) -> tuple[Any, tuple[Any, ...]] | None:
     """Type and metadata of what stands at `part` of a list, or of a table with free names."""
     for one in _alternatives(annotation):
+        if one is Any or one is JsonValue:
+            return Any, ()
         origin, args = get_origin(one), get_args(one)
         inner = None
         if isinstance(part, int) and origin in (list, tuple, set, frozenset):
@@ -337,7 +339,8 @@ def worded(
                 found = Finding(file, it.table, it.key, "", f"is missing: expected {words}" if words else "is missing")
             case "extra_forbidden":
                 name = str(it.place[-1])
-                hint = did_you_mean(name, [*it.model.model_fields, *others])
+                fields = it.model.model_fields.items()
+                hint = did_you_mean(name, [*(field.alias or key for key, field in fields), *others])
                 if isinstance(value, Mapping) and source_of(value) is None:
                     found = Finding(file, f"[{dotted(it.place)}]", "", "", f"unknown table{hint}")
                 else:

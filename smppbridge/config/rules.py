@@ -17,7 +17,7 @@ from pdu import CommandStatus
 
 from ..model import Kind
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
-from .secrets import MASK, Opened, Place, Source, is_secret, readable_by_others
+from .secrets import MASK, Opened, Place, Source, readable_by_others, secret_texts
 from .tables import (
     AccountConfig,
     Config,
@@ -122,7 +122,7 @@ def _plain_secrets(opened: Opened, tables: Tables) -> Iterator[Place]:
             candidates.append(("accounts", name, "handler", "secret"))
     for name, provider in tables.providers.items():
         candidates.append(("providers", name, "callback_token"))
-        candidates += [("providers", name, key) for key in provider.own if is_secret(key)]
+        candidates += [("providers", name, *place) for place, _ in secret_texts(provider.own)]
     for place in candidates:
         if place not in opened.sources and isinstance(value := at(opened.values, place), str) and value:
             yield place
@@ -330,7 +330,7 @@ def _check_adapter(name: str, provider: ProviderConfig, adapters: Adapters, said
         said.mistake((*place, "when_in_doubt"), f"the adapter {provider.adapter} cannot be asked for a status")
     common = (*ProviderConfig.model_fields, *_kept_elsewhere(adapter.Settings))
     try:
-        adapter.Settings.model_validate(provider.own)
+        adapter.Settings.model_validate(provider.told(adapter.Settings))
     except ValidationError as error:
         said.errors(error, adapter.Settings, place, common)
     if adapter.Settings.model_config.get("extra", "ignore") == "ignore":
@@ -346,7 +346,7 @@ def _kept_elsewhere(settings: type[BaseModel]) -> dict[str, tuple[str, str]]:
     return {
         f"{key}_{kind}": (key, kind)
         for key, field in settings.model_fields.items()
-        if field.annotation in (SecretStr, SecretStr | None)
+        if field.annotation in (SecretStr, SecretStr | None) and key not in ProviderConfig.model_fields
         for kind in ("file", "env")
     }
 

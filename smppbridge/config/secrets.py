@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, quote_plus
@@ -28,6 +28,21 @@ _PLACES_OF = re.compile(r"_(file|env|hash)$", re.IGNORECASE)
 def is_secret(name: str) -> bool:
     """Whether something of this name is to be hidden. `password_file` names a place, not a secret."""
     return bool(_NAMES.search(name)) and not _PLACES_OF.search(name)
+
+
+def secret_texts(table: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Every text of a table that is secret by its name or stands in a table that is, with its place."""
+    for name, value in table.items():
+        if is_secret(name):
+            yield from _texts(value, (name,))
+
+
+def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, (*place, name))
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from pdu import Alphabet
 
 from ..model import Kind
 from .mistakes import Unit
-from .secrets import is_secret
+from .secrets import secret_texts
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -325,6 +325,11 @@ class ProviderConfig(BaseModel):
         """The keys that belong to the adapter."""
         return dict(self.model_extra or {})
 
+    def told(self, settings: type[BaseModel]) -> dict[str, Any]:
+        """What an adapter's `Settings` are made of: its own keys, and those of every provider that it names too."""
+        fields = type(self).model_fields
+        return {**{name: getattr(self, name) for name in settings.model_fields if name in fields}, **self.own}
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Without the adapter's keys: only the adapter knows which of them are secret."""
         for name, field in type(self).model_fields.items():
@@ -376,5 +381,5 @@ class Config(Table):
         found = [account.handler.secret for account in self.accounts.values() if account.handler is not None]
         for provider in self.providers.values():
             found.append(provider.callback_token)
-            found += [value for key, value in provider.own.items() if is_secret(key) and isinstance(value, str)]
+            found += [value for _, value in secret_texts(provider.own)]
         return tuple(dict.fromkeys(secret for secret in found if secret))

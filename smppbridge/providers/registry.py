@@ -68,7 +68,7 @@ def build(name: str, config: ProviderConfig) -> Provider[Any]:
     """
     cls = adapter_class(config.adapter)
     try:
-        settings = cls.Settings.model_validate(config.own)
+        settings = cls.Settings.model_validate(config.told(cls.Settings))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         # From None: pydantic's error holds what stood in the table.
