@@ -21,6 +21,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 from pydantic import SecretStr
 
 from pdu import MessageState
@@ -75,6 +76,49 @@ def omnicell_server(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, content=b'<status groupid="593589">%b</status>' % told)
 
 
+def iba_server(request: httpx.Request) -> httpx.Response:
+    if "smsid" in request.url.params:
+        return httpx.Response(200, content=b"deliver")
+    # An id for each number, in their order.
+    phones = request.url.params["dadr"].split(",")
+    return httpx.Response(200, content=",".join(f"8{phone[-9:]}" for phone in phones).encode())
+
+
+def naimar_server(request: httpx.Request) -> httpx.Response:
+    count = request.content.count(b"<recipient>")
+    body = f"<response><status>200</status><description>OK</description><recipients>{count}</recipients></response>"
+    return httpx.Response(200, content=body.encode())
+
+
+def smsgate_json_server(request: httpx.Request) -> httpx.Response:
+    body = json.loads(request.content)
+    if "state" in body:
+        states = [{**item, "state": "deliver", "state_sms": "deliver", "price_sms": "1.4"} for item in body["state"]]
+        return httpx.Response(200, json={"state": states})
+    taken = [
+        [{**one, "id_message": f"5{one['client_id_message']}", "count_message": 1} for one in message["phones"]]
+        for message in body["message"]
+    ]
+    return httpx.Response(200, json={"message": taken})
+
+
+def smsgate_xml_server(request: httpx.Request) -> httpx.Response:
+    root = etree.fromstring(request.content)
+    answer = etree.Element("response")
+    for id in root.iter("id_message"):
+        etree.SubElement(answer, "state", id_message=str(id.text)).text = "deliver"
+    for message in root.iter("message"):
+        taken = etree.SubElement(answer, "message")
+        for one in message.iter("abonent"):
+            id = f"5{one.get('client_id_message')}"
+            etree.SubElement(taken, "information", {**one.attrib, "id_message": id}).text = "send"
+    return httpx.Response(200, content=etree.tostring(answer))
+
+
+def smsgate_get_server(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, text="deliver" if "id_message" in request.url.params else request.url.params["phone"])
+
+
 def sandbox_server(request: httpx.Request) -> httpx.Response:
     async def talk() -> httpx.Response:
         async def deliver(callback: Callback) -> None:
@@ -115,19 +159,61 @@ def _called(body: bytes, **headers: str) -> Callback:
     return Callback(method="POST", path="", query=b"", headers=headers, body=body, peer="192.0.2.1")
 
 
+def _queried(query: bytes) -> Callback:
+    return Callback(method="GET", path="", query=query, headers={}, body=b"", peer="192.0.2.1")
+
+
 def _hmac(body: bytes) -> dict[str, str]:
     return {"x-signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
 
 
 _SKELETON_EVENT = b'{"messages":[{"client_id":"1","state":"delivered"}]}'
 _OMNICELL_EVENT = b"<response><msisdn>380918490114</msisdn><response_message>Yes</response_message></response>"
+_SMSGATE_KEYS = [
+    "message",
+    "id_message",
+    "client_id_message",
+    "count_message",
+    "error",
+    "state",
+    "state_sms",
+    "price_sms",
+]
+_SMSGATE_MESSAGE = Callback(
+    method="GET", path="", query=b"smsid=543&sender=79995000001&receiver=7401&text=Yes", headers={}, body=b"", peer=""
+)
 _SANDBOX_EVENT = b'{"statuses":[{"state":2,"id":1}]}'
 
 CASES = {
+    "iba": Case(
+        settings={"user": "me", "password": SECRET},
+        server=iba_server,
+        keys=["date", "text", "smsid", "sender", "receiver", "prefix"],
+        callback=lambda _: _queried(b"smsid=5094&sender=79031234567&receiver=4444&text=yes"),
+        calls_statuses=False,
+        unproven=True,
+        password_in_url=True,
+    ),
+    "naimar": Case(
+        settings={"username": "me", "password": SECRET, "recipients": 20},
+        server=naimar_server,
+        keys=["status", "description", "recipients", "id", "rcv_msg_id", "msisdn", "text", "source", "type", "dcs"],
+        callback=lambda _: _queried(b"id=122231&time=2012-10-18%2022:10:11&status=2"),
+        unproven=True,
+    ),
     "omnicell": Case(
         settings={"login": "me", "password": SECRET, "interactive_number": "4711"},
         server=omnicell_server,
         keys=["status", "id", "groupid", "state", "error", "detail", "response", "msisdn", "response_message"],
+        callback=lambda _: _called(_OMNICELL_EVENT),
+        calls_statuses=False,
+        unproven=True,
+    ),
+    "omnicell, a key for each message": Case(
+        adapter="omnicell",
+        settings={"login": "me", "password": SECRET, "interactive_number": "4711", "uniq_key": "message"},
+        server=omnicell_server,
+        keys=[],
         callback=lambda _: _called(_OMNICELL_EVENT),
         calls_statuses=False,
         unproven=True,
@@ -152,6 +238,30 @@ CASES = {
         keys=["id", "cnt", "cost", "error", "error_code", "phones", "phone", "status", "err", "last_timestamp", "imsi"],
         callback=lambda _: _called(b"id=m1&phone=79995000001&status=1"),
     ),
+    **{
+        name: Case(
+            adapter="smsgate",
+            settings={
+                "base_url": "https://lk.example.com/",
+                "door": door,
+                "login": "me",
+                "password": SECRET,
+                "channels": {"viber": ["viber", "sms"], "soc": ["vk"]},
+                "template_id": "100",
+            },
+            server=server,
+            keys=_SMSGATE_KEYS,
+            callback=lambda _: _SMSGATE_MESSAGE,
+            calls_statuses=False,
+            unproven=True,
+            password_in_url=door == "get",
+        )
+        for name, door, server in (
+            ("smsgate", "json", smsgate_json_server),
+            ("smsgate-xml", "xml", smsgate_xml_server),
+            ("smsgate-get", "get", smsgate_get_server),
+        )
+    },
 }
 
 ADAPTERS = pytest.mark.parametrize("name", CASES)
