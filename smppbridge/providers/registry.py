@@ -72,7 +72,8 @@ def build(name: str, config: ProviderConfig) -> Provider[Any]:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         # From None: pydantic's error holds what stood in the table.
-        raise BadSettings(name, {_key(one["loc"]): one["msg"] for one in problems}) from None
+        said = {_key(one["loc"]): one["msg"].removeprefix("Value error, ") for one in problems}
+        raise BadSettings(name, said) from None
     return cls(name, settings)
 
 
