@@ -13,13 +13,14 @@ from smppbridge.providers.smsc import Smsc
 
 
 def test_the_file_name_is_the_registration():
-    assert list(registry.names()) == ["sandbox", "skeleton", "smsc"]
+    assert {"sandbox", "skeleton", "smsc"} < set(registry.names())
+    assert list(registry.names()) == sorted(registry.names())
     assert registry.adapter_class("smsc") is Smsc
 
 
 @pytest.mark.parametrize("name", ["nothing", "base", "registry", "reading", "", "Smsc"])
 def test_a_name_without_an_adapter_says_which_there_are(name):
-    with pytest.raises(registry.UnknownAdapter, match="sandbox, skeleton, smsc"):
+    with pytest.raises(registry.UnknownAdapter, match=r"sandbox, skeleton, .*smsc"):
         registry.adapter_class(name)
 
 
