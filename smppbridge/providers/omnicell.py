@@ -167,6 +167,10 @@ class Omnicell(Provider[OmnicellSettings]):
             return message.id
         return message.kind, self._sender(message), _validity(message)
 
+    def reference(self, message: Message) -> str:
+        """What a message in doubt is repeated by. Not an id of the service: no other message has one like it."""
+        return f"uniq_key:{message.number}" if self.settings.uniq_key == "message" else ""
+
     def send(self, messages: Sequence[Message]) -> httpx.Request:
         form = self._form(messages)
         document = reading.element("message", "\n")
@@ -182,12 +186,13 @@ class Omnicell(Provider[OmnicellSettings]):
 
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
         status = _status(response)
-        if status is None:
-            return [reading.by_status(response)] * len(messages)
-        told = _told(status)
-        if told is None or len(told) != len(messages):
+        told = [] if status is None else _told(status)
+        if told is not None and len(told) == len(messages):
+            return [_outcome(one) for one in told]
+        if told is None or any(one.id for one in told):
             return [InDoubt(reason=f"the answer does not fit the {len(messages)} messages asked for")] * len(messages)
-        return [_outcome(one) for one in told]
+        # Not one id in it: the request as a whole was refused, or this is no answer of the service.
+        return [reading.by_status(response)] * len(messages)
 
     def _form(self, messages: Sequence[Message]) -> Form:
         """A list of recipients for one text holds each of them once, so that each can have an id."""
@@ -249,10 +254,6 @@ class Omnicell(Provider[OmnicellSettings]):
             or message.account in settings.interactive_accounts
             or message.source in settings.interactive_sources
         )
-
-    def reference(self, message: Message) -> str:
-        """What a message in doubt is repeated by. Not an id of the service: no other message has one like it."""
-        return f"uniq_key:{message.number}" if self.settings.uniq_key == "message" else ""
 
     # Asking
 

@@ -556,7 +556,8 @@ def error(text: str) -> Unable:
         ("<status groupid='1'><id>5</id><id>6</id><state>Accepted</state></status>", misfit(1)),
         ("<status groupid='1'><id>5</id><id>5</id><state>Accepted</state><state>Accepted</state></status>", misfit(2)),
         ("<status groupid='1'><id>5</id><id/><state>Accepted</state><state>Accepted</state></status>", misfit(2)),
-        ("<status groupid='1'><state error='Not allowed'>Accepted</state></status>", misfit(2)),
+        ("<status groupid='1'><state error='No'>Accepted</state></status>",
+         [InDoubt(reason="HTTP 200 without a readable answer")] * 2),
         ("<status><detail><id>5</id></detail><detail><id>6</id><state>Accepted</state></detail></status>", misfit(2)),
         (f"<status id='{'5' * 65}'><state>Accepted</state></status>", [NEITHER]),
     ],
@@ -596,6 +597,13 @@ def test_answers_that_tell_no_state_are_read_by_their_status(message, status, bo
 def test_a_state_counts_whatever_the_http_status(message):
     body = "<status><state error='Invalid message'>Accepted</state></status>"
     assert list(omnicell().sent([message()], answer(body, 400))) == [error("Invalid message")]
+
+
+def test_a_refusal_of_the_whole_request_is_one_where_it_holds_no_id(message):
+    refusal = "<status><state error='Invalid message'>Accepted</state></status>"
+    assert [type(one) for one in omnicell().sent([message(1), message(2)], answer(refusal, 400))] == [Unable, Unable]
+    taken = "<status groupid='1'><id>5</id><state>Accepted</state></status>"
+    assert list(omnicell().sent([message(1), message(2)], answer(taken, 400))) == misfit(2)
 
 
 # Asking --------------------------------------------------------------------------------------------------------------
