@@ -316,7 +316,8 @@ def _counted(messages: list[Taken], now: float) -> Any:
     """Shape C."""
     states = [message.step(now).state for message in messages]
     done = all(state in _FINAL for state in states)
-    root = _root(now, reports="completed" if done else "waiting")
+    root = _root(now)
+    root.set("reports", "completed" if done else "waiting")
     etree.SubElement(root, "state").text = "sent" if done else "sending"
     etree.SubElement(root, "total").text = str(len(messages))
     for name in _COUNTERS:

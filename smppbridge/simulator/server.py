@@ -288,7 +288,9 @@ def _reset(receive: Receive) -> None:
 async def _values(request: Request) -> tuple[bool, dict[str, Any]]:
     """What was sent, and whether a form sent it."""
     body = await request.body()
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    # curl -d calls everything a form.
+    if form and not body.lstrip().startswith(b"{"):
         return True, {name: value for name, value in parse_qsl(body.decode("utf-8", "replace")) if value}
     try:
         values = msgspec.json.decode(body)
