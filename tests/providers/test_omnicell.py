@@ -28,6 +28,9 @@ from smppbridge.providers.base import (
     WhenInDoubt,
 )
 from smppbridge.providers.omnicell import STATES, Omnicell
+from smppbridge.simulator import omnicell as simulator
+from smppbridge.simulator.vendor import LOGIN, PASSWORD, Asked, Settings
+from smppbridge.simulator.vendor import Reply as Written
 
 PAGE = (Path(__file__).parents[2] / "docs" / "providers" / "omnicell.md").read_text(encoding="utf-8")
 
@@ -759,6 +762,69 @@ def test_what_is_no_notification_is_refused(body, settings, status):
     with pytest.raises(BadCallback) as refused:
         notified(body, **settings)
     assert refused.value.status == status
+
+
+# With the simulator, which reads the documents for itself ------------------------------------------------------------
+
+REHEARSAL = {"login": LOGIN, "password": PASSWORD}
+
+
+def rehearsed(vendor: simulator.Omnicell, request: httpx.Request, now: float = 0) -> httpx.Response:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = Asked(method=request.method, path=request.url.path, now=now, headers=headers, body=request.content)
+    said = vendor.answer(asked)
+    return httpx.Response(said.status, content=said.body)
+
+
+@pytest.mark.parametrize("uniq_key", ["request", "message"])
+@pytest.mark.parametrize(
+    ("settings", "commands"),
+    [
+        ({}, [HI]),
+        ({}, [HI, HI]),
+        ({}, [HI, HO]),
+        ({"start": "2h", "desc": "news"}, [HI, HO]),
+        ({}, [Viber(text="hi")]),
+        ({**BUTTON, **PICTURE, "viber_promo": True}, [Viber(text="hi"), Viber(text="ho")]),
+        ({"viber_sms": True, "viber_sms_text": "by SMS"}, [Viber(text="hi"), Viber(text="hi")]),
+    ],
+)
+def test_every_form_is_taken_and_delivered(message, uniq_key, settings, commands):
+    provider = omnicell(uniq_key=uniq_key, **REHEARSAL, **settings)
+    vendor = simulator.Omnicell(Settings())
+    several = [message(n, command=command) for n, command in enumerate(commands, 1)]
+    for batch in [several] if provider.batch > 1 else [[one] for one in several]:
+        outcomes = provider.sent(batch, rehearsed(vendor, provider.send(batch)))
+        for one, outcome in zip(batch, outcomes, strict=True):
+            assert isinstance(outcome, Sent)
+            asked = asked_for(message, outcome.ref, one.id)
+            (told,) = provider.asked([asked], rehearsed(vendor, provider.ask([asked]), 10))
+            assert told == StatusReport(state=MessageState.DELIVERED, ref=outcome.ref, raw="Delivered")
+            assert vendor.messages[outcome.ref].to == one.destination
+
+
+def test_a_refusal_touches_one_message_of_many(message):
+    provider, vendor = omnicell(**REHEARSAL), simulator.Omnicell(Settings())
+    several = [message(1), message(2, destination="380630000003"), message(3)]
+    outcomes = provider.sent(several, rehearsed(vendor, provider.send(several)))
+    assert [type(outcome) for outcome in outcomes] == [Sent, Unable, Sent]
+
+
+def test_a_repetition_under_the_key_of_its_message_sends_nothing(message):
+    provider, vendor = omnicell(uniq_key="message", **REHEARSAL), simulator.Omnicell(Settings())
+    first = provider.sent([message()], rehearsed(vendor, provider.send([message()])))
+    crashed = message(progress=Progress(stage=Stage.DOUBT, attempts=1, due=NOW + MINUTE))
+    assert provider.sent([crashed], rehearsed(vendor, provider.send([crashed]), 60)) == first
+    assert len(vendor.messages) == 1
+
+
+def test_an_answer_of_a_subscriber_names_the_message_that_it_answers(message):
+    provider, vendor = omnicell(interactive=True, **REHEARSAL), simulator.Omnicell(Settings())
+    (sent,) = provider.sent([message()], rehearsed(vendor, provider.send([message()])))
+    assert isinstance(sent, Sent)
+    push = vendor.incoming(Written(source="79000015555", destination="4711", text="Так"), 1_583_403_838.686)
+    (one,) = notified(push.body).incoming
+    assert (one.source, one.text, one.at, one.reply_to) == ("79000015555", "Так", 1_583_403_838_686, sent.ref)
 
 
 # Whatever comes ------------------------------------------------------------------------------------------------------
