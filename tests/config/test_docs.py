@@ -18,6 +18,7 @@ from smppbridge.config.mistakes import Unit
 from smppbridge.config.tables import HttpConfig, IncomingRoute, LogConfig, SmppConfig, StoreConfig
 from smppbridge.providers.registry import adapter_class, names
 from smppbridge.providers.sandbox import ENDINGS
+from smppbridge.providers.smsgate.settings import Channels
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = "\n".join(
@@ -36,6 +37,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[providers.NAME]": ProviderConfig,
     "[[routes]]": Route,
     "[[incoming]]": IncomingRoute,
+    "[providers.NAME.channels]": Channels,
     # The skeleton is there to be copied, not to be configured.
     **{f'adapter = "{name}"': adapter_class(name).Settings for name in names() if name != "skeleton"},
 }

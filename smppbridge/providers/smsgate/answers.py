@@ -163,7 +163,7 @@ def _not_taken(said: str, message: Message, response: httpx.Response) -> Outcome
     """An error without an id: an error that nobody knows says at least that there is no message."""
     if _words(said) in _KNOWN:
         return failed(said, message, response, ours(message))
-    return Unable(reason=said[:200])
+    return Unable(reason=said[:200], err=reading.UNKNOWN_ERROR)
 
 
 def failed(said: str, message: Message, response: httpx.Response, reference: str) -> Outcome:
