@@ -26,7 +26,7 @@ from pydantic import SecretStr
 
 from pdu import MessageState
 from smppbridge.config import ProviderConfig, is_secret, mask
-from smppbridge.model import Progress, Stage, StatusReport
+from smppbridge.model import Kind, Progress, Stage, StatusReport
 from smppbridge.providers import registry
 from smppbridge.providers.base import (
     BadCallback,
@@ -119,6 +119,13 @@ def smsgate_get_server(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, text="deliver" if "id_message" in request.url.params else request.url.params["phone"])
 
 
+def http_server(request: httpx.Request) -> httpx.Response:
+    if request.method == "GET":
+        return httpx.Response(200, json={"results": [{"messageId": request.url.params["id"], "state": "DELIVERED"}]})
+    told = [{"messageId": one["messageId"], "state": "PENDING"} for one in json.loads(request.content)["messages"]]
+    return httpx.Response(200, json={"messages": told})
+
+
 def sandbox_server(request: httpx.Request) -> httpx.Response:
     async def talk() -> httpx.Response:
         async def deliver(callback: Callback) -> None:
@@ -184,7 +191,43 @@ _SMSGATE_MESSAGE = Callback(
 )
 _SANDBOX_EVENT = b'{"statuses":[{"state":2,"id":1}]}'
 
+#: An API that was told in the configuration: an id of ours, several messages in a request, a signature.
+_HTTP = {
+    "kinds": list(Kind),
+    "callback_token": "0123456789abcdef",
+    "secret": {"token": SECRET},
+    "reference": "{{ id }}",
+    "send": {
+        "url": "https://api.example.com/messages",
+        "headers": {"authorization": "Bearer {{ secret.token }}"},
+        "json": {"messages": [{"to": "{{ destination }}", "text": "{{ text }}", "messageId": "{{ id }}"}]},
+        "each": "$.messages",
+    },
+    "answer": {"each": "$.messages", "match": "$.messageId", "cost": "$.price", "reason": "$.error"},
+    "status": {"url": "https://api.example.com/logs", "query": {"id": "{{ ref }}", "key": "{{ secret.token }}"}},
+    "status_answer": {"each": "$.results", "match": "$.messageId", "state": "$.state", "err": "$.err"},
+    "callback": {
+        "each": "$.results",
+        "ref": "$.messageId",
+        "state": "$.state",
+        "proof": {"header": "x-signature", "hmac": "sha256", "key": "{{ secret.token }}"},
+    },
+    "incoming": {
+        "when": {"where": {"$.text": "*"}}, "ref": "$.id", "from": "$.from", "to": "$.to", "text": "$.text",
+    },
+    "states": {"DELIVERED": "DELIVERED", "PENDING": "ENROUTE"},
+}  # fmt: skip
+_HTTP_EVENT = b'{"results":[{"messageId":"1","state":"DELIVERED"}]}'
+
 CASES = {
+    "http": Case(
+        settings=_HTTP,
+        server=http_server,
+        keys=["messages", "messageId", "results", "state", "err", "error", "price", "id", "from", "to", "text"],
+        callback=lambda _: _called(_HTTP_EVENT, **_hmac(_HTTP_EVENT)),
+        sign=_hmac,
+        password_in_url=True,
+    ),
     "iba": Case(
         settings={"user": "me", "password": SECRET},
         server=iba_server,
@@ -312,7 +355,9 @@ def test_every_adapter_has_a_case():
 def test_what_is_secret_by_its_name_is_a_secret(name):
     fields = registry.adapter_class(adapter_of(name)).Settings.model_fields
     secret = {key for key, one in fields.items() if is_secret(key) and one.annotation is not bool}
-    assert {key for key in secret if fields[key].annotation is not SecretStr} <= {"callback_signature"}
+    assert {key for key in secret if fields[key].annotation not in (SecretStr, dict[str, SecretStr])} <= {
+        "callback_signature"
+    }
 
 
 @ADAPTERS

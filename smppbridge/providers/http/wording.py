@@ -1,0 +1,228 @@
+"""Messages → requests: every template of the settings, compiled once, and put together without a chance to inject.
+
+A value gets into JSON and forms as a value, for their encoder to write; into a URL percent-encoded; into XML escaped.
+Each template is rendered when it is compiled, with a message of every kind, so that what is wrong with it is found by
+`smppbridge check-config` and not by the first message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import httpx
+import msgspec
+
+from ...config.secrets import Place
+from . import templates, variables
+from .documents import Path, find, parse
+from .samples import SAMPLES
+from .settings import HttpSettings, Request, Send
+from .templates import OMITTED, BadTemplate, Mode, Template, Values
+
+#: What every template sees beside the variables of a message.
+COMMON = frozenset({"callback_url"})
+
+_TYPES = {
+    "json_": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "xml": "application/xml",
+    "text": "text/plain",
+}
+
+
+class Each(NamedTuple):
+    """Stands in a body where one item is written for each message."""
+
+    item: Any
+
+
+class Wording:
+    """All templates of a provider, compiled. `problems`: what is wrong with them, by place."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self.problems: dict[Place, str] = {}
+        self._settings = settings
+        tables = {"secret": frozenset(settings.secret), "settings": frozenset(settings.settings)}
+        self.own = templates.Known(frozenset({"callback_token"}), tables, frozenset())
+        self.common = templates.Known(COMMON, tables, frozenset())
+        self.message = templates.Known(COMMON | variables.VARIABLES.keys(), tables, variables.FOREIGN)
+        self.asking = templates.Known(self.message.names | {"ref"}, tables, variables.FOREIGN | {"ref"})
+        self._base: Values = {
+            "secret": settings.secret_values(),
+            "settings": dict(settings.settings),
+            "callback_token": settings.callback_token.get_secret_value(),
+            "callback_url": "",
+        }
+        callback_url = self.template(("callback_url",), settings.callback_url, Mode.PLAIN, self.own)
+        self.callback_url = callback_url({**self._base})
+        self._base = {**self._base, "callback_url": self.callback_url}
+        self.reference = self.template(("reference",), settings.reference, Mode.PLAIN, self.message)
+        self.send = RequestWording(self, ("send",), settings.send, self.message)
+        self.status = RequestWording(self, ("status",), settings.status, self.asking) if settings.status else None
+        proof = settings.callback.proof if settings.callback else None
+        place = ("callback", "proof")
+        self.proof_equals = self.template((*place, "equals"), proof.equals if proof else "", Mode.PLAIN, self.common)
+        self.proof_key = self.template((*place, "key"), proof.key if proof else "", Mode.PLAIN, self.common)
+
+    def template(
+        self, place: Place, source: str, mode: Mode, known: templates.Known, *, leaf: bool = False
+    ) -> Template:
+        """A template that was rendered for a message of each kind; an empty one where something is wrong with it."""
+        try:
+            template = templates.compile(source, mode, known, leaf=leaf)
+        except BadTemplate as bad:
+            self.problems.setdefault(place, str(bad))
+            return templates.literal("")
+        try:
+            for sample in SAMPLES:
+                template.value(self.values({**sample, "ref": "a reference"}))
+        except Exception as error:
+            # jinja2 and the filters raise whatever Python does of arguments that do not fit; nothing secret is in it.
+            self.problems.setdefault(place, f"cannot be filled in: {type(error).__name__}, look at the filters")
+        return template
+
+    def values(self, of_message: Mapping[str, str]) -> Values:
+        """What templates see: of a message, and of the settings."""
+        return {**self._base, **of_message}
+
+    def constants(self) -> Iterator[str]:
+        """Every filled in value that is made of secrets and of nothing else, such as that of a Basic authorization."""
+        values = self.values({})
+        for template in self.send.templates + (self.status.templates if self.status else []):
+            secret = any(name.startswith("secret.") for name in template.names)
+            if secret and not template.names & (variables.VARIABLES.keys() | {"ref"}):
+                yield template(values)
+
+
+class RequestWording:
+    """The templates of one request."""
+
+    def __init__(self, wording: Wording, place: Place, table: Request, known: templates.Known) -> None:
+        self._wording = wording
+        self._table = table
+        #: Those that are filled in for each request.
+        self.templates: list[Template] = []
+        self._kind = next((kind for kind in _TYPES if getattr(table, kind) is not None), "")
+        body: Any = getattr(table, self._kind) if self._kind else None
+        self.method = table.method or ("POST" if self._kind else "GET")
+        each = parse(table.each) if isinstance(table, Send) and table.each else ()
+        #: Outside of `each` a request has no single message to speak of.
+        outer = wording.common if each else known
+
+        def compiled(
+            at: Place, source: str, mode: Mode, known: templates.Known = outer, leaf: bool = False
+        ) -> Template:
+            template = wording.template(at, source, mode, known, leaf=leaf)
+            self.templates.append(template)
+            return template
+
+        def tree(at: Place, value: Any, known: templates.Known) -> Any:
+            match value:
+                case str():
+                    return compiled(at, value, Mode.PLAIN, known, leaf=True)
+                case dict():
+                    return {name: tree((*at, name), inner, known) for name, inner in value.items()}
+                case list():
+                    return [tree((*at, number), inner, known) for number, inner in enumerate(value)]
+            return value
+
+        self._url = compiled((*place, "url"), table.url, Mode.URL)
+        self._headers = {
+            name: compiled((*place, "headers", name), value, Mode.HEADER) for name, value in table.headers.items()
+        }
+        self._query = tree((*place, "query"), table.query, outer)
+        match self._kind:
+            case "json_":
+                self._body: Any = tree((*place, "json"), _without(body, each), outer)
+                if each:
+                    at = (*place, "json", *each, 0)
+                    self._body = _with(self._body, each, Each(tree(at, find(body, (*each, 0)), known)))
+            case "form":
+                self._body = tree((*place, "form"), body, outer)
+            case "xml" | "text" as kind:
+                self._body = compiled((*place, kind), body, Mode.XML if kind == "xml" else Mode.PLAIN)
+
+    def uses(self, name: str) -> bool:
+        return any(name in template.names for template in self.templates)
+
+    def request(self, of_messages: Sequence[Mapping[str, str]]) -> httpx.Request:
+        """The request for all of them; one that has no `each` is for a single message."""
+        several = [self._wording.values(one) for one in of_messages]
+        values = several[0]
+        url = self._url(values)
+        if pairs := list(_pairs(_filled(self._query, values, several))):
+            mark = "&" if "?" in url else "?"
+            url += mark + urlencode(pairs, encoding=self._table.charset, errors="replace")
+        headers = {"content-type": self._content_type()} if self._kind else {}
+        headers |= {name: _on_one_line(name, template(values)) for name, template in self._headers.items()}
+        return httpx.Request(self.method, url, headers=headers, content=self._content(values, several))
+
+    def _content(self, values: Values, several: Sequence[Values]) -> bytes:
+        charset = self._table.charset
+        match self._kind:
+            case "json_":
+                return msgspec.json.encode(_filled(self._body, values, several))
+            case "form":
+                pairs = list(_pairs(_filled(self._body, values, several)))
+                return urlencode(pairs, encoding=charset, errors="replace").encode()
+            case "xml":
+                return str(self._body(values)).encode(charset, "xmlcharrefreplace")
+            case "text":
+                return str(self._body(values)).encode(charset, "replace")
+        return b""
+
+    def _content_type(self) -> str:
+        return _TYPES[self._kind] if self._kind == "json_" else f"{_TYPES[self._kind]}; charset={self._table.charset}"
+
+
+def _without(body: Any, each: Path) -> Any:
+    """The body with an empty list at `each`."""
+    return _with(body, each, []) if each else body
+
+
+def _with(body: Any, place: Path, inner: Any) -> Any:
+    """The body with something else at a place; unchanged where there is no such place."""
+    if not place:
+        return inner
+    if not isinstance(body, dict) or place[0] not in body:
+        return body
+    return {**body, place[0]: _with(body[place[0]], place[1:], inner)}
+
+
+def _filled(tree: Any, values: Values, several: Sequence[Values]) -> Any:
+    """A body with every template filled in; leaves that are left out are gone."""
+    match tree:
+        case Template():
+            return tree.value(values)
+        case Each(item=item):
+            return [_filled(item, one, [one]) for one in several]
+        case dict():
+            filled = ((name, _filled(inner, values, several)) for name, inner in tree.items())
+            return {name: inner for name, inner in filled if inner is not OMITTED}
+        case list():
+            return [one for inner in tree if (one := _filled(inner, values, several)) is not OMITTED]
+    return tree
+
+
+def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            yield name, _written(one)
+
+
+def _written(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+    return str(value)
+
+
+def _on_one_line(name: str, value: str) -> str:
+    """A header's value. The templates are checked for this already; here nothing gets past it whatever they missed."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError(f"the header {name} would not be one line")
+    return value
