@@ -43,12 +43,12 @@ max_pending = 10000
 throughput = 1000000
 {account}
 
-[providers.sandbox]
-adapter = "sandbox"
+[providers.measured]
+adapter = "{adapter}"
 {provider}
 
 [[routes]]
-providers = ["sandbox"]
+providers = ["measured"]
 """
 
 
@@ -66,6 +66,11 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
+    def processor(self) -> float:
+        """Seconds of processor time used so far, by all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -79,14 +84,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def gateway(*, account: str = "", provider: str = "", folder: Path | None = None) -> Iterator[Server]:
+def gateway(
+    *, account: str = "", adapter: str = "sandbox", provider: str = "", http: int = 0, folder: Path | None = None
+) -> Iterator[Server]:
     """A gateway with everything on, its state in an empty folder (or in `folder`, which stays)."""
     STATE.mkdir(exist_ok=True)
     own = folder is None
     folder = folder or Path(tempfile.mkdtemp(prefix="bench-", dir=STATE))
-    port, http = free_port(), free_port()
+    port, http = free_port(), http or free_port()
     file = folder / "smppbridge.toml"
-    file.write_text(CONFIG.format(port=port, http=http, path=folder / "state.db", account=account, provider=provider))
+    path = folder / "state.db"
+    file.write_text(CONFIG.format(port=port, http=http, path=path, account=account, adapter=adapter, provider=provider))
     file.chmod(0o600)
     process = subprocess.Popen([sys.executable, "-m", "smppbridge", "serve", "--config", str(file)], cwd=ROOT)
     server = Server(process, port, folder, http)

@@ -270,7 +270,9 @@ def race(rounds: int, seconds: float, names: list[str]) -> dict[tuple[str, int],
                 for name in list(names):
                     options = ("--one", name, str(server.port), str(at_once), "--seconds", str(seconds))
                     command = [sys.executable, "-m", "bench.transports", *options]
-                    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+                    done = subprocess.run(
+                        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+                    )
                     if done.stdout:
                         found.setdefault((name, at_once), []).append(json.loads(done.stdout))
                     else:
