@@ -9,6 +9,12 @@ result, so that these promises of ARCHITECTURE.md hold whatever arrives in whate
 * Promise 4, an unknown outcome is a state of its own: `Doubted` leads to `Stage.DOUBT`, and only an answer out of it.
   What a provider has (`Stage.SENT`) is never sent again: only a report or our own end leads out.
 * A receipt is born in the same transaction as the state that it tells.
+
+A message whose route is a cascade goes through legs (docs/configuration.md, "Cascades"). What would be the end of it on
+a leg that is not the last one makes it wait for the next leg instead, as far as `Onward` allows (`_finish`). Everything
+else is a matter of one leg: a change says of which (`_Change.leg`), and what comes late from an earlier one is noted
+and moves nothing (`_of_an_earlier_leg`). Only DELIVERED does: the subscriber has the message, so that is the one end of
+it wherever it stands, and nothing more is sent that has not been sent yet.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ import msgspec
 
 from pdu import MessageState
 
-from .model import Entry, HlrResult, Message, Millis, Notify, Progress, Stage, StatusReport
+from .model import Entry, HlrResult, Message, Millis, Notify, Onward, Progress, Stage, StatusReport
 
 # What can happen -----------------------------------------------------------------------------------------------------
 
@@ -27,6 +33,8 @@ from .model import Entry, HlrResult, Message, Millis, Notify, Progress, Stage, S
 class _Change(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     #: The message; 0 where only the provider's reference is known (`Reported`).
     id: int = 0
+    #: The leg of its route that this is about; None where that is not known, or whichever it is on.
+    leg: int | None = None
 
 
 class Taken(_Change, frozen=True, gc=False, kw_only=True):
@@ -37,6 +45,13 @@ class Began(_Change, frozen=True, gc=False, kw_only=True):
     """A request for it is about to be written. Committed before the first byte goes out."""
 
     provider: str
+    #: Where its route is a cascade: the end of the leg if this is the first request of it, 0 on the last leg; and what
+    #: follows (both as they are with the first request); and as what it goes.
+    leg_ends: Millis = 0
+    onward: Onward = Onward.NO
+    channel: str = ""
+    #: The subscriber's message that it answers, where the provider wants one.
+    answers: str = ""
 
 
 class Handed(_Change, frozen=True, gc=False, kw_only=True):
@@ -44,6 +59,8 @@ class Handed(_Change, frozen=True, gc=False, kw_only=True):
 
     provider: str
     ref: str
+    #: Which route led there, for the time-line.
+    why: str = ""
     #: When to ask for its status.
     look_at: Millis
     cost: str = ""
@@ -62,6 +79,12 @@ class PassedOn(_Change, frozen=True, gc=False, kw_only=True):
     """`provider` cannot do it and has not done it; another may."""
 
     provider: str
+    reason: str
+
+
+class LedOn(_Change, frozen=True, gc=False, kw_only=True):
+    """Nobody of this leg can take it, so it goes on to the next one. Only for what is not with a provider."""
+
     reason: str
 
 
@@ -98,7 +121,7 @@ class Settled(_Change, frozen=True, gc=False, kw_only=True):
     reason: str
 
 
-Change: TypeAlias = Taken | Began | Handed | Postponed | PassedOn | Doubted | Looked | Reported | Settled
+Change: TypeAlias = Taken | Began | Handed | Postponed | PassedOn | LedOn | Doubted | Looked | Reported | Settled
 
 # What follows --------------------------------------------------------------------------------------------------------
 
@@ -127,6 +150,7 @@ EVENTS = {
     "sent": "a provider has it",
     "again": "not processed, will be tried again",
     "passed on": "a provider cannot do it, the next one is tried",
+    "next leg": "not delivered on this leg of the route, the next one follows",
     "in doubt": "it may have been processed; the provider will be asked",
     "status": "a provider told a state that is not final",
     "final": "the one final state",
@@ -167,12 +191,14 @@ def wanted(registered_delivery: int, state: MessageState) -> bool:
 
 def step(message: Message, change: Change, now: Millis) -> Step:
     """The one transition function. Raises nothing: every change in every stage has an answer."""
+    was = message.progress
+    if was.leg and was.stage is not Stage.FINAL and _is_of_an_earlier_leg(was, change):
+        return _of_an_earlier_leg(message, change, now)
     match change:
         case Reported():
             return _reported(message, change, now)
-        case Settled():
-            return _finish(message, message.progress, change.state, change.err, now, change.reason)
-    was = message.progress
+        case Settled(state=state, err=err, reason=reason):
+            return _finish(message, was, state, err, now, now, reason)
     if was.stage is Stage.FINAL:
         return _after_the_end(message, change, now)
     if was.stage is Stage.SENT and not isinstance(change, Handed | Looked):
@@ -180,15 +206,12 @@ def step(message: Message, change: Change, now: Millis) -> Step:
     match change:
         case Taken():
             return Step(_evolve(was, stage=Stage.READY) if was.stage is Stage.WAITING else was)
-        case Began(provider=provider):
-            # A reference belongs to the provider that gave it: the next one is never asked by it.
-            ref = was.ref if provider == was.provider else ""
-            attempts = was.attempts + 1
-            return Step(_evolve(was, stage=Stage.SENDING, provider=provider, ref=ref, attempts=attempts))
+        case Began():
+            return Step(_began(was, change))
         case Handed():
             return _handed(message, change, now)
         case Postponed(until=until, reason=reason):
-            due = min(until, message.expires)
+            due = min(until, was.leg_ends or message.expires)
             entry = _line(message, now, "again", reason) if reason else None
             return Step(_evolve(was, stage=Stage.WAITING, due=due), entry)
         case PassedOn(provider=provider, reason=reason):
@@ -197,6 +220,10 @@ def step(message: Message, change: Change, now: Millis) -> Step:
                 _evolve(was, stage=Stage.WAITING, due=now, refused_by=refused),
                 _line(message, now, "passed on", f"{provider}: {reason}"),
             )
+        case LedOn(reason=reason):
+            if was.stage not in (Stage.WAITING, Stage.READY):
+                return Step(was)
+            return _next_leg(message, now, now, reason)
         case Doubted(provider=provider, ref=ref, reason=reason, look_at=look_at):
             return Step(
                 _evolve(was, stage=Stage.DOUBT, provider=provider, ref=ref or was.ref, due=look_at),
@@ -206,6 +233,24 @@ def step(message: Message, change: Change, now: Millis) -> Step:
             if was.stage not in (Stage.SENT, Stage.DOUBT):
                 return Step(was)
             return Step(_evolve(was, due=look_at, polls=was.polls + 1))
+
+
+def _began(was: Progress, change: Began) -> Progress:
+    # A reference belongs to the provider that gave it: the next one is never asked by it. So does what it answers.
+    same = change.provider == was.provider
+    begun = _evolve(
+        was,
+        stage=Stage.SENDING,
+        provider=change.provider,
+        ref=was.ref if same else "",
+        attempts=was.attempts + 1,
+        answers=change.answers or (was.answers if same else ""),
+    )
+    if not (change.channel or was.channel):
+        return begun
+    if was.leg_ends:
+        return _evolve(begun, channel=change.channel)
+    return _evolve(begun, channel=change.channel, leg_ends=change.leg_ends, onward=change.onward)
 
 
 def _handed(message: Message, change: Handed, now: Millis) -> Step:
@@ -219,7 +264,8 @@ def _handed(message: Message, change: Handed, now: Millis) -> Step:
         cost=change.cost or was.cost,
         parts=change.parts or was.parts,
     )
-    entry = _line(message, now, "sent", f"{change.provider} has it as {change.ref}")
+    by = f" by {change.why}" if change.why else ""
+    entry = _line(message, now, "sent", f"{change.provider} has it as {change.ref}{by}")
     return Step(progress, entry, _notice(message, MessageState.ENROUTE, 0, now, None))
 
 
@@ -243,9 +289,7 @@ def _credible(report: StatusReport, now: Millis) -> StatusReport:
 
 def _reported(message: Message, change: Reported, now: Millis) -> Step:
     was, report = message.progress, _credible(change.report, now)
-    said = f"{change.provider}: {report.state.name}{f' err {report.err}' if report.err else ''}"
-    if report.channel:
-        said += f" by {report.channel}"
+    said = _said(change.provider, report)
     if was.stage is Stage.FINAL:
         if report.state is was.state or report.state not in FINAL_STATES:
             return Step(was)
@@ -256,9 +300,10 @@ def _reported(message: Message, change: Reported, now: Millis) -> Step:
         ref=report.ref or (was.ref if change.provider == was.provider else ""),
         cost=report.cost or was.cost,
         parts=report.parts or was.parts,
+        channel=report.channel or was.channel,
     )
     if report.state in FINAL_STATES and report.state is not MessageState.UNKNOWN:
-        return _finish(message, known, report.state, report.err, report.at or now, said, report.hlr)
+        return _finish(message, known, report.state, report.err, report.at or now, now, said, report.hlr)
     due = change.look_at or was.due
     progress = _evolve(
         known,
@@ -276,19 +321,87 @@ def _reported(message: Message, change: Reported, now: Millis) -> Step:
     return Step(progress, _line(message, now, "status", said), notice)
 
 
+def _said(provider: str, report: StatusReport) -> str:
+    by = f" by {report.channel}" if report.channel else ""
+    return f"{provider}: {report.state.name}{f' err {report.err}' if report.err else ''}{by}"
+
+
 def _finish(
     message: Message,
     known: Progress,
     state: MessageState,
     err: int,
     at: Millis,
+    now: Millis,
     reason: str,
     hlr: HlrResult | None = None,
 ) -> Step:
+    """The end of a message, or of one leg of it: the only place that decides which. `at` is when it happened."""
     if known.stage is Stage.FINAL:
         return Step(known, _line(message, at, "late", f"{state.name}: {reason}, after {known.state.name}"))
+    if known.onward and now < message.expires and _leads_on(state, known.onward):
+        return _next_leg(message, at, now, reason)
     progress = _evolve(known, stage=Stage.FINAL, state=state, err=err, done_at=at, due=0)
     return Step(progress, _line(message, at, "final", reason), _notice(message, state, err, at, hlr))
+
+
+#: Certainly not delivered, and it will not be. DELETED is not among them: somebody wants it to end.
+_NOT_DELIVERED = frozenset(
+    {MessageState.UNDELIVERABLE, MessageState.REJECTED, MessageState.EXPIRED, MessageState.SKIPPED}
+)
+
+
+def _leads_on(state: MessageState, onward: Onward) -> bool:
+    return state in _NOT_DELIVERED or (state is MessageState.UNKNOWN and onward is Onward.ALWAYS)
+
+
+def _next_leg(message: Message, at: Millis, now: Millis, reason: str) -> Step:
+    """Due now, and nothing of what this leg has come to stays but the channel, until the next one begins: a provider
+    may still say that it has delivered."""
+    was = message.progress
+    progress = Progress(stage=Stage.WAITING, due=now, leg=was.leg + 1, channel=was.channel)
+    which = f"leg {was.leg + 1}" + (f" ({was.channel})" if was.channel else "")
+    return Step(progress, _line(message, at, "next leg", f"{which} is over: {reason}"))
+
+
+def _is_of_an_earlier_leg(was: Progress, change: Change) -> bool:
+    """A report by a reference alone is of this leg exactly if that is the reference of this leg."""
+    if change.leg is not None:
+        return change.leg < was.leg
+    if isinstance(change, Reported):
+        return change.provider != was.provider or (change.report.ref or was.ref) != was.ref
+    return False
+
+
+def _of_an_earlier_leg(message: Message, change: Change, now: Millis) -> Step:
+    """What comes late of a leg that is over. Nothing of it leads to yet another leg, or touches what this leg has."""
+    was = message.progress
+    which = f"on an earlier leg than {was.leg + 1}"
+    match change:
+        case Reported(provider=provider):
+            report = _credible(change.report, now)
+            said = f"{_said(provider, report)}, {which}"
+            if report.state is MessageState.DELIVERED:
+                # The channel of that leg is still known while the next one has not begun.
+                begun = was.stage not in (Stage.WAITING, Stage.READY) or was.attempts
+                known = _evolve(
+                    was,
+                    provider=provider,
+                    ref=report.ref,
+                    cost=report.cost,
+                    parts=report.parts,
+                    channel=report.channel or ("" if begun else was.channel),
+                )
+                return _finish(message, known, report.state, report.err, report.at or now, now, said, report.hlr)
+            return Step(was, _line(message, now, "late", said) if report.state in FINAL_STATES else None)
+        case Handed(provider=provider, ref=ref):
+            return Step(was, _line(message, now, "late", f"{provider} has it as {ref}, {which}"))
+        case Doubted(provider=provider, reason=reason) | PassedOn(provider=provider, reason=reason):
+            return Step(was, _line(message, now, "late", f"{provider}: {reason}, {which}"))
+        case Settled(reason=reason):
+            return Step(was, _line(message, now, "late", f"{reason}, {which}"))
+        case _:
+            return Step(was)
 
 
 def _already_there(message: Message, change: Change, now: Millis) -> Step:
@@ -312,10 +425,13 @@ def _after_the_end(message: Message, change: Change, now: Millis) -> Step:
     was = message.progress
     match change:
         case Handed(provider=provider, ref=ref):
+            line = _line(message, now, "late", f"{provider} has it as {ref}, after {was.state.name}")
+            if was.leg and was.provider != provider:
+                return Step(was, line)
             kept = _evolve(
                 was, provider=provider, ref=ref, cost=was.cost or change.cost, parts=was.parts or change.parts
             )
-            return Step(kept, _line(message, now, "late", f"{provider} has it as {ref}, after {was.state.name}"))
+            return Step(kept, line)
         case Doubted(provider=provider, reason=reason) | PassedOn(provider=provider, reason=reason):
             return Step(was, _line(message, now, "late", f"{provider}: {reason}, after {was.state.name}"))
         case _:

@@ -122,6 +122,14 @@ KIND_OF: dict[type[Command], Kind] = {
     Ping: Kind.PING,
 }
 
+#: Kinds that are a plain text and nothing else, so that each can honestly be made of the others. (That an SMS is shown
+#: at once and not kept is lost: other channels have no such thing.)
+TEXTS: dict[Kind, type[Sms] | type[Viber] | type[Social]] = {
+    Kind.SMS: Sms,
+    Kind.VIBER: Viber,
+    Kind.SOCIAL: Social,
+}
+
 
 def text_of(command: Command) -> str:
     """What is sent, where it is text; empty where it is data or nothing at all."""
@@ -219,8 +227,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     onward: Onward = Onward.NO
 
 
-#: See `Message.number`.
-_LEG = 10**18
+#: By how much the number of one leg is higher than that of the leg before (`Message.number`).
+LEG = 10**18
 
 
 class Message(msgspec.Struct, gc=False, kw_only=True):
@@ -264,7 +272,7 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
         """What providers are to know it by: its id, and from the second leg of its route on another one, so that an
         idempotency key of one leg is not taken for a repetition of the one before. Below 2 ** 63. An id as high as the
         number of a leg is given out seven and a half years later."""
-        return self.id + self.progress.leg * _LEG
+        return self.id + self.progress.leg * LEG
 
     def log_context(self) -> dict[str, object]:
         """How a message looks in a log line: never its text, never its addresses in full."""

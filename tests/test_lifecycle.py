@@ -232,6 +232,7 @@ def test_the_end_carries_what_the_provider_told() -> None:
         done_at=NOW - 9,
         cost="1.40",
         parts=2,
+        channel="viber",
     )
     assert result.notice == Notice(Notify.SMPP, MessageState.UNDELIVERABLE, 27, NOW - 9, hlr, (4711,))
     assert result.entry is not None

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..config import MASK, Config, check
+from ..config import MASK, Config, Route, check
 from ..model import Kind
 from ..providers.registry import adapter_class
 from .console import EX_CONFIG, ConfigOption, complain, config_path, examples, out
@@ -75,9 +75,18 @@ def _summary(config: Config) -> None:
             " ".join(sorted(route.kinds)) or "any",
             ", ".join(route.destination) or "any",
             ", ".join(route.source) or "any",
-            ", then ".join(route.providers),
+            _leads_to(route),
         )
     console.print(routes, "")
+
+
+def _leads_to(route: Route) -> str:
+    if route.providers:
+        return ", then ".join(route.providers)
+    return ", then ".join(
+        f"{leg.kind or 'as it is'} by {' or '.join(leg.providers)}" + (f" for {leg.wait:g} s" if leg.wait else "")
+        for leg in route.cascade or ()
+    )
 
 
 def _table(title: str, *columns: str) -> Table:

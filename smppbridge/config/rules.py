@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from pdu import CommandStatus
 
-from ..model import Kind
+from ..model import TEXTS, Kind
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
 from .secrets import MASK, Opened, Place, Source, readable_by_others, secret_texts
 from .tables import (
@@ -23,6 +23,7 @@ from .tables import (
     Config,
     HttpConfig,
     IncomingRoute,
+    LegConfig,
     ProviderConfig,
     Route,
     SmppConfig,
@@ -99,7 +100,7 @@ def check_mode(file: Path, opened: Opened, tables: Tables, said: Said) -> None:
     """A file that others may read must hold no secret.
 
     A client that can only come from this machine is worth a warning, and the demo account, whose password everybody
-    knows, not even that.
+    knows, not even that; nor are the secrets of a rehearsal (conf/rehearsal.toml), whose providers are on this machine.
     """
     if not readable_by_others(file):
         return
@@ -109,7 +110,7 @@ def check_mode(file: Path, opened: Opened, tables: Tables, said: Said) -> None:
         if account is not None and _local(account):
             if (place[1], account.password) != ("demo", "demo"):
                 said.warning(place, advice)
-        else:
+        elif not (place[0] == "providers" and _rehearsed(tables.providers[str(place[1])], at(opened.values, place))):
             said.mistake(place, advice)
 
 
@@ -130,6 +131,13 @@ def _plain_secrets(opened: Opened, tables: Tables) -> Iterator[Place]:
 
 def _local(account: AccountConfig) -> bool:
     return bool(account.allowed_networks) and all(network.is_loopback for network in account.allowed_networks)
+
+
+def _rehearsed(provider: ProviderConfig, secret: object) -> bool:
+    """Whether a secret is one that everybody knows, of a provider that is on this machine."""
+    urls = [value for value in provider.own.values() if isinstance(value, str) and value.startswith("http")]
+    local = bool(urls) and all(is_loopback(urlsplit(url).hostname or "") for url in urls)
+    return local and str(secret).startswith("demo")
 
 
 # [smpp] and [http] ---------------------------------------------------------------------------------------------------
@@ -374,11 +382,9 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
         place = ("routes", number)
         if route.account:
             _check_there("accounts", route.account, tables.account_names, (*place, "account"), said)
-        for at_place, name in enumerate(route.providers):
-            if not _check_there("providers", name, tables.provider_names, (*place, "providers", at_place), said):
-                continue
-            if name in route.providers[:at_place]:
-                said.mistake((*place, "providers", at_place), "stands there twice")
+        _check_named(route.providers or (), tables, (*place, "providers"), said)
+        if route.cascade:
+            _check_cascade(route.cascade, route.kinds, tables, adapters, (*place, "cascade"), said)
         for at_place, prefix in enumerate(route.destination):
             if not prefix or " " in prefix:
                 said.mistake((*place, "destination", at_place), "expected the first digits of a number")
@@ -391,6 +397,44 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
     if "" not in routed and len(tables.routes) > 0:
         for name in sorted(tables.account_names - routed):
             said.warning(("accounts", name), "no route takes its messages: every one of them will be refused")
+
+
+def _check_named(names: tuple[str, ...], tables: Tables, place: Place, said: Said) -> None:
+    for at_place, name in enumerate(names):
+        if not _check_there("providers", name, tables.provider_names, (*place, at_place), said):
+            continue
+        if name in names[:at_place]:
+            said.mistake((*place, at_place), "stands there twice")
+
+
+def _check_cascade(
+    legs: tuple[LegConfig, ...],
+    kinds: frozenset[Kind],
+    tables: Tables,
+    adapters: Adapters | None,
+    place: Place,
+    said: Said,
+) -> None:
+    for number, leg in enumerate(legs):
+        here = (*place, number)
+        _check_named(leg.providers, tables, (*here, "providers"), said)
+        if number + 1 == len(legs):
+            for key, value in (("wait", leg.wait), ("unknown", leg.unknown != "stop")):
+                if value:
+                    said.mistake((*here, key), "no other leg follows this one")
+        elif not leg.wait:
+            said.mistake((*here, "wait"), 'expected how long the leg lasts, such as "60s"')
+        if not leg.kind:
+            continue
+        goes_as = Kind(leg.kind)
+        for at_place, name in enumerate(leg.providers):
+            provider = tables.providers.get(name)
+            carried = _carried(provider, adapters) if provider is not None else None
+            if carried is not None and goes_as not in carried:
+                said.mistake((*here, "providers", at_place), f"cannot carry {goes_as.value}")
+    if all(leg.kind for leg in legs):
+        for kind in sorted(kinds - TEXTS.keys()):
+            said.mistake((*place[:-1], "kinds"), f"none of its legs can take {kind.value}")
 
 
 def _check_there(what: str, name: str, there: frozenset[str], place: Place, said: Said) -> bool:
@@ -426,8 +470,10 @@ def check_incoming(tables: Tables, said: Said) -> None:
 
 def _check_kinds(number: int, route: Route, tables: Tables, adapters: Adapters | None, said: Said) -> None:
     """A kind that a route names and none of its providers carries would only ever be refused."""
+    if route.cascade:
+        return
     carried: set[Kind] = set()
-    for name in route.providers:
+    for name in route.providers or ():
         provider = tables.providers.get(name)
         kinds = _carried(provider, adapters) if provider is not None else None
         if kinds is None:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pdu import Alphabet
 
@@ -294,6 +294,8 @@ class ProviderConfig(BaseModel):
     rate: Rate = 0
     #: Messages a request; 0: as many as the adapter allows.
     batch: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: How long a request that has room for more messages waits for them; 0: not at all.
+    batch_wait: Seconds = Field(default=0.005, le=1)
     #: To reach the provider.
     connect_timeout: Seconds = 5
     #: For the whole request.
@@ -337,6 +339,21 @@ class ProviderConfig(BaseModel):
                 yield name, getattr(self, name)
 
 
+class LegConfig(Table):
+    """[[routes.cascade]]: one leg of a route; the next one follows where this one has not delivered."""
+
+    #: As what messages go; empty: as what they are. Only what is a plain text can be made of another.
+    kind: Literal["", "sms", "viber", "soc"] = ""
+    #: In this order; the next is tried where the one before cannot.
+    providers: tuple[str, ...] = Field(min_length=1)
+    #: How long after its first request the leg is over. Every leg has it but the last.
+    wait: Seconds = 0
+    #: Instead of the message's own source.
+    source: str = Field(default="", max_length=20)
+    #: What to do when nobody knows by the end of the leg whether it has delivered; next: at the risk of both.
+    unknown: Literal["stop", "next"] = "stop"
+
+
 class Route(Table):
     """[[routes]]: the first one that fits decides; every key that is there must fit."""
 
@@ -348,8 +365,20 @@ class Route(Table):
     destination: tuple[str, ...] = ()
     #: The source is one of these; a `*` at the end matches the rest.
     source: tuple[str, ...] = ()
-    #: In this order; the next is tried where the one before cannot.
-    providers: tuple[str, ...] = Field(min_length=1)
+    #: In this order; the next is tried where the one before cannot. Either these, or a cascade.
+    providers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    cascade: tuple[LegConfig, ...] | None = Field(default=None, min_length=2, max_length=4)
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if (self.providers is None) == (self.cascade is None):
+            raise ValueError("expected either providers or a cascade")
+        return self
+
+    @property
+    def all_providers(self) -> tuple[str, ...]:
+        """Of every leg."""
+        return self.providers or tuple(name for leg in self.cascade or () for name in leg.providers)
 
 
 class IncomingRoute(Table):

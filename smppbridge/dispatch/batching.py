@@ -1,15 +1,17 @@
 """What waits in one provider's lane, so that what may ride together leaves together.
 
 Higher priority first; within a priority by groups (`Provider.rides_with`), a group that is longer than a batch goes to
-the end of the line after each batch; within a group in order of arrival. A batch never waits for more to come, and
-seats that are left are taken by messages of the same group with lower priority. Pure.
+the end of the line after each batch; within a group in order of arrival. Seats that are left are taken by messages of
+the same group with lower priority. Whether a batch waits for more to come is for the lane to say; the queue knows which
+groups fill one. Pure.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from ..model import Message, Millis
 
@@ -17,9 +19,14 @@ _NEVER: Millis = 1 << 62
 
 
 class Queue:
-    __slots__ = ("_earliest", "_levels", "_order", "_size")
+    """`batch`: messages that make a batch full; 0: nobody asks for full ones."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_batch", "_earliest", "_full", "_levels", "_order", "_size")
+
+    def __init__(self, batch: int = 0) -> None:
+        self._batch = batch
+        #: Groups of priority 0 that fill a batch by themselves.
+        self._full: dict[Hashable, None] = {}
         #: By priority, then by group in order of their turn.
         self._levels: dict[int, OrderedDict[Hashable, deque[Message]]] = {}
         #: The priorities that have something, negated: the highest is the first.
@@ -32,8 +39,11 @@ class Queue:
         return self._size
 
     def push(self, message: Message, group: Hashable) -> None:
-        self._lot(message.priority, group).append(message)
+        lot = self._lot(message.priority, group)
+        lot.append(message)
         self._size += 1
+        if len(lot) == self._batch and not message.priority:
+            self._full[group] = None
         if message.expires < self._earliest:
             self._earliest = message.expires
 
@@ -43,12 +53,27 @@ class Queue:
             self._lot(message.priority, group).appendleft(message)
             self._size += 1
             self._earliest = min(self._earliest, message.expires)
+        if self._batch and self._fills(group):
+            self._full[group] = None
 
-    def take(self, limit: int) -> tuple[Hashable, list[Message]]:
+    @property
+    def urgent(self) -> bool:
+        """Whether anything has a priority above 0."""
+        return bool(self._order) and self._order[0] < 0
+
+    def take(self, limit: int) -> tuple[Any, list[Message]]:
         """The next batch and its group; an empty one if nothing waits."""
         if not self._size:
             return None, []
-        group = next(iter(self._levels[self._order[0]]))
+        return self._take(next(iter(self._levels[self._order[0]])), limit)
+
+    def take_full(self, limit: int) -> tuple[Any, list[Message]]:
+        """The same, of a group that fills a batch by itself."""
+        for group in self._full:
+            return self._take(group, limit)
+        return None, []
+
+    def _take(self, group: Hashable, limit: int) -> tuple[Any, list[Message]]:
         batch: list[Message] = []
         for negated in tuple(self._order):
             level = self._levels[negated]
@@ -66,31 +91,34 @@ class Queue:
                 level.move_to_end(group)
             if len(batch) == limit:
                 break
+        if group in self._full and not self._fills(group):
+            del self._full[group]
         self._size -= len(batch)
         return group, batch
 
+    def _fills(self, group: Hashable) -> bool:
+        lot = self._levels.get(0, OrderedDict()).get(group)
+        return lot is not None and len(lot) >= self._batch
+
     def drain(self) -> list[Message]:
         """Everything, in order of priority; nothing is left."""
-        everything = [message for negated in self._order for lot in self._levels[negated].values() for message in lot]
-        self._levels.clear()
-        self._order.clear()
-        self._size = 0
-        self._earliest = _NEVER
-        return everything
+        return self.take_out(lambda message: True)
 
     def take_expired(self, now: Millis) -> list[Message]:
         """Messages whose validity is over. Looks through the queue only when one may have ended."""
-        if now < self._earliest:
-            return []
-        expired: list[Message] = []
+        return self.take_out(lambda message: message.expires <= now) if now >= self._earliest else []
+
+    def take_out(self, wanted: Callable[[Message], bool]) -> list[Message]:
+        """All of which this holds, in order of priority. Looks through the whole queue."""
+        found: list[Message] = []
         self._earliest = _NEVER
         for negated in tuple(self._order):
             level = self._levels[negated]
             for group, lot in list(level.items()):
                 alive: deque[Message] = deque()
                 for message in lot:
-                    if message.expires <= now:
-                        expired.append(message)
+                    if wanted(message):
+                        found.append(message)
                     else:
                         alive.append(message)
                         self._earliest = min(self._earliest, message.expires)
@@ -98,10 +126,12 @@ class Queue:
                     level[group] = alive
                 else:
                     del level[group]
+                if not negated and group in self._full and not self._fills(group):
+                    del self._full[group]
             if not level:
                 self._drop(negated)
-        self._size -= len(expired)
-        return expired
+        self._size -= len(found)
+        return found
 
     def _lot(self, priority: int, group: Hashable) -> deque[Message]:
         level = self._levels.get(-priority)

@@ -9,6 +9,10 @@ A lane may hold its share of memory and no more, so that a provider that is slow
 others. What is claimed for a lane that is full goes back to disk until that lane expects to have room; this looking
 past the full lane is paced, so that a million messages behind a dead provider cost a small part of the time.
 
+Where the route is a cascade, a message gets into a lane of the leg that it is on, as that leg sees it. When a leg is
+over for it, `lifecycle` makes it wait for the next one, due at once, and `_noticed` does not leave finding it to the
+next look at the clock. A message that no provider of its leg can take goes on in the same way.
+
 One loop (`_run`) does what is due; it is woken by events and looks at the clock at least once a second. Every change
 goes through `begin` or `record`, which hand the receipts on. When the store fails, nothing begins (`halted`), what has
 been done is recorded as soon as the store works again, and the rest stays where it is, on disk.
@@ -28,10 +32,11 @@ from pdu import MessageState
 
 from ..config import ProviderConfig
 from ..journal import Journal
-from ..lifecycle import Change, Postponed, Reported, Settled
+from ..lifecycle import Change, LedOn, Postponed, Reported, Settled
 from ..model import Kind, Message, Millis, Receipt, Stage, StatusReport
 from ..providers.base import Callback, Provider
-from ..store.base import Applied, Store, StoreFailed
+from ..store.base import Applied, Store, StoreFailed, Wanted
+from .cascade import Leg, told_by
 from .judge import NO_STATUS
 from .lane import BUCKETS, Lane
 from .polling import Poller
@@ -49,6 +54,7 @@ _GLANCE = 256
 _LOOKS = 500
 #: A look past a full lane is followed by a rest of this many times what it took.
 _REST = 10
+_NEVER: Millis = 1 << 62
 #: Seconds the loop sleeps at most: messages that wait on disk are not announced by those who stored them.
 _SLEEP = 1.0
 #: Messages a lane may hold at least, however many lanes share the memory.
@@ -98,6 +104,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         #: When the loop will look at the clock next.
         self._next: Millis = 0
+        #: What it was told to expect since it last asked the store.
+        self._expected: Millis = _NEVER
         #: Not before then: looks past full lanes, looks where all lanes are full, looks for statuses.
         self._look_again: Millis = 0
         self._glance_again: Millis = 0
@@ -144,8 +152,9 @@ class Dispatcher:
     async def report(self, provider: str, reports: Sequence[StatusReport]) -> None:
         """What a provider told of its own accord. Durable when this returns; raises StoreFailed."""
         if reports:
-            changes = [Reported(id=report.id, provider=provider, report=report) for report in reports]
-            self._hand_on(await self._store.apply(changes, self.clock()))
+            now = self.clock()
+            changes = [_told(provider, report, now) for report in reports]
+            self._hand_on(await self._store.apply(changes, now))
 
     @property
     def providers(self) -> dict[str, Provider[Any]]:
@@ -170,6 +179,7 @@ class Dispatcher:
                     "queued": lane.queued,
                     "in_flight": lane.requests,
                     "breaker": lane.breaker.health(now).value,
+                    "kinds": {kind.value: lane.health(kind, now).value for kind in self._router.carried(lane.name)},
                     "latency_bounds": list(BUCKETS),
                     "latency": list(lane.tally.latency),
                     "latency_sum": lane.tally.seconds,
@@ -201,7 +211,10 @@ class Dispatcher:
                 lane = self._lanes.get(name)
                 if lane is None:
                     reason = f"it may have been sent to {name}, which is no longer configured"
-                    changes.append(Settled(id=message.id, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason))
+                    leg = message.progress.leg
+                    changes.append(
+                        Settled(id=message.id, leg=leg, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason)
+                    )
                 else:
                     changes.extend(lane.after_crash(message, now))
             self._hand_on(await self._store.apply(changes, now))
@@ -294,50 +307,71 @@ class Dispatcher:
         for message in messages:
             if message.id in held:
                 continue
-            if message.expires <= now:
+            progress = message.progress
+            if (progress.leg_ends or message.expires) <= now:
                 changes.append(self._expire(message))
                 continue
             decision = route(message)
-            names: Sequence[str] = decision.providers
-            progress = message.progress
+            leg = decision.leg(progress.leg) if decision.legs else None
+            names: Sequence[str] = leg.providers if leg is not None else decision.providers
             if progress.attempts or progress.refused_by:
-                names = _candidates(decision, message)
+                names = _left(names, message)
             if not names:
-                changes.append(self._reject(message, decision))
+                changes.append(self._not_taken(message, decision))
                 continue
+            view = leg.view(message) if leg is not None else message
+            kind = view.kind
             lane = lanes[names[0]]
-            if not lane.accepting:
-                lane = next((lanes[name] for name in names if lanes[name].accepting), lane)
-                if not lane.accepting:
-                    lane = min((lanes[name] for name in names), key=_reopens)
-                    lane.behind = True
-                    # Told once: what comes from disk again while the provider rests is no news.
-                    said = "" if claimed else f"{lane.name} has failed too often and rests"
-                    changes.append(Postponed(id=message.id, until=lane.slot(now), reason=said))
-                    self.expect(lane.breaker.reopens)
+            if not lane.takes(kind):
+                lane = next((lanes[name] for name in names if lanes[name].takes(kind)), lane)
+                if not lane.takes(kind):
+                    changes.append(self._no_lane(message, kind, names, decision, now, claimed=claimed))
                     continue
             if lane.full(message.priority):
                 lane.behind = True
-                changes.append(Postponed(id=message.id, until=lane.slot(now), reason=""))
+                changes.append(Postponed(id=message.id, leg=progress.leg, until=lane.slot(kind, now), reason=""))
             elif lane.behind and not claimed and not message.priority:
-                changes.append(Postponed(id=message.id, until=now, reason=""))
+                changes.append(Postponed(id=message.id, leg=progress.leg, until=now, reason=""))
             else:
                 held.add(message.id)
-                lane.push(message)
+                lane.push(view, leg)
         return changes
 
-    def _expire(self, message: Message) -> Settled:
-        self._counts["expired"] += 1
-        return Settled(id=message.id, state=MessageState.EXPIRED, reason="not sent within its validity period")
+    def _no_lane(
+        self, message: Message, kind: Kind, names: Sequence[str], decision: Decision, now: Millis, *, claimed: bool
+    ) -> Change:
+        """Every provider that could take it rests: the next leg follows, or it waits for the first that wakes."""
+        leg = message.progress.leg
+        lane = min((self._lanes[name] for name in names), key=lambda lane: lane.reopens(kind))
+        said = f"{lane.name} has failed too often and rests"
+        if decision.goes_on(leg):
+            return LedOn(id=message.id, leg=leg, reason=said)
+        # Only a kind may rest: the other kinds need not queue up behind it.
+        lane.behind = lane.behind or not lane.accepting
+        self.expect(lane.reopens(kind))
+        # Told once: what comes from disk again while the provider rests is no news.
+        return Postponed(id=message.id, leg=leg, until=lane.slot(kind, now), reason="" if claimed else said)
 
-    def _reject(self, message: Message, decision: Decision) -> Settled:
+    def _expire(self, message: Message) -> Settled:
+        """On a leg that another one follows it goes on there, or else ends."""
+        progress = message.progress
+        if progress.leg_ends and progress.leg_ends < message.expires:
+            reason = "not sent before this leg was over"
+        else:
+            self._counts["expired"] += 1
+            reason = "not sent within its validity period"
+        return Settled(id=message.id, leg=progress.leg, state=MessageState.EXPIRED, reason=reason)
+
+    def _not_taken(self, message: Message, decision: Decision) -> Change:
         """No provider may take it. Most are refused before they are accepted; this is one whose routes have changed, or
         that the last provider passed on just before a crash."""
-        self._counts["no_route"] += 1
-        said, err = decision.why, decision.err
+        said, err, leg = decision.why, decision.err, message.progress.leg
         if decision.providers:
             said, err = f"{decision.why}: refused by {message.progress.refused_by}", NO_ROUTE
-        return Settled(id=message.id, state=MessageState.REJECTED, err=err, reason=said)
+        if decision.goes_on(leg):
+            return LedOn(id=message.id, leg=leg, reason=said)
+        self._counts["no_route"] += 1
+        return Settled(id=message.id, leg=leg, state=MessageState.REJECTED, err=err, reason=said)
 
     # What a lane needs (lane.Engine) ---------------------------------------------------------------------------------
 
@@ -363,9 +397,28 @@ class Dispatcher:
                 self._hand_on(applied)
                 return applied
 
+    async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
+        try:
+            return await self._store.answer(wanted)
+        except StoreFailed as failed:
+            self._halt(failed)
+            raise
+
     def others(self, message: Message, name: str) -> bool:
-        names = _candidates(self._router.route(message), message)
+        leg, decision = self._leg_of(message)
+        names = _left(leg.providers if leg is not None else decision.providers, message)
         return any(other != name and other in self._lanes for other in names)
+
+    def view(self, message: Message) -> Message:
+        leg, _ = self._leg_of(message)
+        return leg.view(message) if leg is not None else message
+
+    def why(self, message: Message) -> str:
+        return self._router.route(message).why
+
+    def _leg_of(self, message: Message) -> tuple[Leg | None, Decision]:
+        decision = self._router.route(message)
+        return decision.leg(message.progress.leg), decision
 
     def release(self, messages: Iterable[Message]) -> None:
         self._held.difference_update([message.id for message in messages])
@@ -377,6 +430,7 @@ class Dispatcher:
             self._spawn(self.record([self._expire(message) for message in unsent]))
 
     def expect(self, due: Millis) -> None:
+        self._expected = min(self._expected, due)
         if due < self._next:
             self._wake.set()
 
@@ -391,8 +445,13 @@ class Dispatcher:
                 receipts.extend(one.earlier)
             if one.receipt is not None:
                 receipts.append(one.receipt)
-            if one.ended and one.message is not None:
-                ended.append(one.message)
+            message = one.message
+            if message is None:
+                continue
+            if one.ended:
+                ended.append(message)
+            elif message.progress.leg:
+                self._noticed(message)
         if ended and self.journal.open(len(ended)):
             for message in ended:
                 progress = message.progress
@@ -405,6 +464,15 @@ class Dispatcher:
             except Exception:
                 # They are in the outbox; whoever delivers them finds them there.
                 self._log.exception("receipts not handed on", receipts=len(receipts))
+
+    def _noticed(self, message: Message) -> None:
+        """A message beyond the first leg of its route. It may have been led on while an earlier leg still held it, and
+        been claimed for the next one at once: then nobody has taken it, and it is taken now."""
+        stage = message.progress.stage
+        if stage is Stage.WAITING:
+            self.expect(message.progress.due)
+        elif stage is Stage.READY and message.id not in self._held:
+            self.offer(message)
 
     def _halt(self, failed: StoreFailed) -> None:
         """Nothing begins until the store has had some time. What was begun is recorded by whoever began it."""
@@ -452,6 +520,7 @@ class Dispatcher:
     async def _turn(self) -> float:
         """Do what is due. Returns how many seconds there is nothing more to do, if nothing happens."""
         lanes = self._lanes
+        self._expected = _NEVER
         for lane in list(lanes.values()):
             lane.sweep(self.clock())
         more = await self._claim() if self.clock() >= self._look_again else False
@@ -460,9 +529,10 @@ class Dispatcher:
         if more:
             return 0.0
         now = self.clock()
-        due = await self._store.next_due()
+        # What has become due while the store was asked, it may not have told.
+        due = min(await self._store.next_due() or _NEVER, self._expected)
         seconds = min((due - now) / 1000, _SLEEP) if due > now else _SLEEP
-        if due and due <= now and any(lane.hungry for lane in lanes.values()):
+        if due <= now and any(lane.hungry for lane in lanes.values()):
             # It came due a moment ago, or it is for a full lane: as soon as looking is allowed again.
             pause = max(self._look_again, self._ask_again) - now
             seconds = min(max(pause / 1000, 0.005), _SLEEP)
@@ -512,9 +582,11 @@ class Dispatcher:
         changes, repeat, crowded = self._poller.take(messages, self._lanes)
         for message in repeat:
             lane = self._lanes[message.progress.provider]
-            if lane.accepting and message.id not in self._held:
+            leg, _ = self._leg_of(message)
+            view = leg.view(message) if leg is not None else message
+            if lane.takes(view.kind) and message.id not in self._held:
                 self._held.add(message.id)
-                lane.push(message)
+                lane.push(view, leg)
                 lane.pump()
         if changes:
             await self.record(changes)
@@ -546,16 +618,20 @@ def _check(router: Router, config: Mapping[str, ProviderConfig]) -> None:
         raise ValueError(f"routes name providers that are not there: {', '.join(sorted(missing))}")
 
 
-def _candidates(decision: Decision, message: Message) -> Sequence[str]:
-    """Who may still take it: without those that cannot, and first the one that had it last."""
+def _told(provider: str, report: StatusReport, now: Millis) -> Reported:
+    """A report of a provider's own accord. It knows a message by its number, and that says which leg it speaks of."""
+    if not report.id:
+        return Reported(provider=provider, report=report)
+    id, leg = told_by(report.id, now)
+    return Reported(id=id, leg=leg, provider=provider, report=report)
+
+
+def _left(names: Sequence[str], message: Message) -> Sequence[str]:
+    """Who of these may still take it: without those that cannot, and first the one that had it last."""
     progress = message.progress
     refused = progress.refused_by.split(",") if progress.refused_by else ()
-    left = [name for name in decision.providers if name not in refused]
+    left = [name for name in names if name not in refused]
     if progress.provider in left:
         left.remove(progress.provider)
         left.insert(0, progress.provider)
     return left
-
-
-def _reopens(lane: Lane) -> Millis:
-    return lane.breaker.reopens

@@ -5,30 +5,39 @@ the answer becomes outcomes, the outcomes become changes, and those are made dur
 the messages. A crash anywhere in between leaves them SENDING on disk, which the next start reads as "in doubt".
 
 What can go wrong is told once a request in the log ("request failed"), never with a text or an address, and counted in
-`Tally`. A request that fails counts against the breaker; one that the provider answers, whatever it says of single
-messages, does not.
+`Tally`. A request that fails counts against a breaker; one that the provider answers, whatever it says of single
+messages, does not. There is one breaker for the provider as a whole, which counts what is about all of it (nobody
+answers, the login is refused), and one for each kind of message, so that an SMS goes out while Viber fails. Whatever
+fails while the whole provider rests keeps it resting.
+
+A batch holds messages of one kind, of one leg of a cascade (`cascade.py`), and of one `Provider.rides_with`. Messages
+stand in the queue as the adapter sees them; what the store returns is as they were accepted, and `judge` wants it so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from random import Random
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import httpx
 import msgspec
 import structlog
 
+from pdu import PduError, VendorTag, decode
+
 from ..config import ProviderConfig, mask
 from ..journal import Journal
-from ..lifecycle import Began, Change, Doubted, Postponed, Taken
-from ..model import Message, Millis, Stage
+from ..lifecycle import Began, Change, Doubted, Postponed
+from ..model import Kind, Message, Millis, Stage
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
-from ..store.base import Applied, StoreFailed
+from ..store.base import Applied, StoreFailed, Wanted
+from ..store.rules import bare
 from .batching import Queue
+from .cascade import Leg
 from .health import Breaker, Health
 from .judge import Judge
 from .rate import Bucket
@@ -61,8 +70,17 @@ class Engine(Protocol):
     async def record(self, changes: Sequence[Change]) -> Sequence[Applied]:
         """Make durable what has been done, however long that takes."""
 
+    async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
+        """The subscribers' messages that these answer. Raises StoreFailed."""
+
     def others(self, message: Message, name: str) -> bool:
-        """Whether a provider other than `name` could take the message."""
+        """Whether a provider other than `name` could take the message on the leg that it is on."""
+
+    def view(self, message: Message) -> Message:
+        """The message as the provider of its leg sees it."""
+
+    def why(self, message: Message) -> str:
+        """The route that it takes."""
 
     def release(self, messages: Iterable[Message]) -> None:
         """They are in memory no longer."""
@@ -100,6 +118,15 @@ class Tally:
         self.latency[bisect_left(BUCKETS, seconds)] += 1
 
 
+class Group(NamedTuple):
+    """What the messages of one batch have in common."""
+
+    doubtful: bool
+    kind: Kind
+    leg: Leg | None
+    rides_with: Hashable = None
+
+
 NotDone: TypeAlias = Refused | Unable | Temporary | InDoubt
 
 _WORD: dict[type[Any], str] = {
@@ -121,7 +148,11 @@ class Lane:
         self.adapter = adapter
         self.config = config
         self.line = line
+        #: Of the provider as a whole, and of each kind.
         self.breaker = Breaker(config.breaker_failures, int(config.breaker_pause * 1000))
+        self._breakers: dict[Kind, Breaker] = {}
+        #: Kinds whose breaker is not closed. A message of theirs that is let in is the probe: there is one at most.
+        self._resting: set[Kind] = set()
         self.judge = Judge(
             name,
             WhenInDoubt(config.when_in_doubt or adapter.when_in_doubt),
@@ -140,11 +171,18 @@ class Lane:
         #: More messages for it may be due on disk, so that new ones have to queue up behind them there.
         self.behind = False
         self._engine = engine
-        self._queue = Queue()
         self._batch = min(config.batch or adapter.batch, adapter.batch)
+        self._queue = Queue(self._batch)
+        #: How long a batch that is not full waits for company, and until when those wait that are here.
+        self._gather: Millis = int(config.batch_wait * 1000) if self._batch > 1 else 0
+        self._gathered: Millis = 0
+        # Most adapters leave these as they are: then nobody is asked.
+        self._answers = type(adapter).answers is not Provider.answers
+        self._objects = type(adapter).objection is not Provider.objection
         self._bucket = Bucket(config.rate, engine.clock()) if config.rate else None
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Millis = 0
         #: The provider asked us to wait until then.
         self._hold: Millis = 0
         self._closing = False
@@ -179,25 +217,54 @@ class Lane:
     def full(self, priority: int) -> bool:
         return self.held >= (self.urgent_share if priority else self.share)
 
-    def push(self, message: Message) -> None:
-        """Queue a message. One that is in doubt is a repetition and never rides with others than its like."""
-        self.held += 1
-        self._queue.push(message, self._group(message))
+    def takes(self, kind: Kind) -> bool:
+        """Whether it takes messages of a kind now: the breakers let them through. Of a kind that is to be probed it
+        takes one."""
+        if not self.accepting:
+            return False
+        return kind not in self._resting or self._breaker(kind).allows(self._engine.clock())
 
-    def _group(self, message: Message) -> Hashable:
+    def reopens(self, kind: Kind) -> Millis:
+        """When it will take the kind again, as far as is known."""
+        reopens = self._breaker(kind).reopens if kind in self._resting else 0
+        return reopens if self.accepting else max(reopens, self.breaker.reopens)
+
+    def health(self, kind: Kind, now: Millis) -> Health:
+        """How the provider does with messages of a kind."""
+        of_all = self.breaker.health(now)
+        return of_all if of_all is not Health.CLOSED or kind not in self._resting else self._breaker(kind).health(now)
+
+    def _breaker(self, kind: Kind) -> Breaker:
+        found = self._breakers.get(kind)
+        if found is None:
+            found = Breaker(self.config.breaker_failures, int(self.config.breaker_pause * 1000))
+            self._breakers[kind] = found
+        return found
+
+    def push(self, message: Message, leg: Leg | None = None) -> None:
+        """Queue a message, on a leg of a cascade as that leg sees it. One that is in doubt is a repetition and never
+        rides with others than its like."""
+        if self._gather and not len(self._queue):
+            self._gathered = self._engine.clock() + self._gather
+        if message.kind in self._resting:
+            self._breaker(message.kind).probe()
+        self.held += 1
+        self._queue.push(message, self._group(message, leg))
+
+    def _group(self, message: Message, leg: Leg | None) -> Group:
         doubtful = message.progress.stage is Stage.DOUBT
         if self._batch == 1:
-            return doubtful
+            return Group(doubtful, message.kind, leg)
         try:
-            return doubtful, self.adapter.rides_with(message)
+            return Group(doubtful, message.kind, leg, self.adapter.rides_with(message))
         except Exception as error:
             self.bug("rides_with", error)
-            return doubtful, message.id
+            return Group(doubtful, message.kind, leg, message.id)
 
-    def slot(self, now: Millis) -> Millis:
+    def slot(self, kind: Kind, now: Millis) -> Millis:
         """When a message that finds no room may hope for some: one after the other, at the pace that was measured."""
         step = 1000 / self._pace
-        base = float(max(now, self._hold, 0 if self.accepting else self.breaker.reopens))
+        base = float(max(now, self._hold, self.reopens(kind)))
         self._slot = min(max(self._slot, base + self.held * step) + step, base + _FAR)
         return int(self._slot)
 
@@ -209,7 +276,7 @@ class Lane:
     def after_crash(self, message: Message, now: Millis) -> tuple[Change, ...]:
         """What becomes of a message whose request was cut off by a crash."""
         reason = "the gateway ended while the request was under way"
-        return self.judge.doubt(message, reason, now, reference=self._reference(message))
+        return self.judge.doubt(message, reason, now, reference=self._reference(self._engine.view(message)))
 
     # What goes -------------------------------------------------------------------------------------------------------
 
@@ -234,7 +301,13 @@ class Lane:
                 if not allowed:
                     self._wake_at(now + self._bucket.wait(), now)
                     return
-            group, batch = self._queue.take(allowed)
+            if probing or not self._gathers(now):
+                group, batch = self._queue.take(allowed)
+            else:
+                group, batch = self._queue.take_full(allowed)
+                if not batch:
+                    self._wake_at(self._gathered, now)
+                    return
             batch = self._in_time(batch, now)
             if not batch:
                 continue
@@ -243,6 +316,12 @@ class Lane:
             if probing:
                 self.breaker.probe()
             self._spawn(self._carry(group, batch))
+
+    def _gathers(self, now: Millis) -> bool:
+        """Whether a batch that is not full still waits for company."""
+        # A clock that was put back must not make it wait for longer.
+        self._gathered = min(self._gathered, now + self._gather)
+        return now < self._gathered and not self._queue.urgent
 
     def sweep(self, now: Millis) -> None:
         """From time to time: end what has expired in the queue, and look whether anything may begin."""
@@ -262,12 +341,22 @@ class Lane:
 
     def _let_go(self, messages: Sequence[Message]) -> None:
         self.held -= len(messages)
+        if self._resting:
+            for kind in {message.kind for message in messages} & self._resting:
+                self._breaker(kind).forget_probe()
         self._engine.release(messages)
 
     def _wake_at(self, when: Millis, now: Millis) -> None:
         if self._timer is not None:
+            if self._timer_at == when:
+                return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(0, when - now) / 1000, self.pump)
+        self._timer_at = when
+        self._timer = asyncio.get_running_loop().call_later(max(0, when - now) / 1000, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.pump()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -284,11 +373,11 @@ class Lane:
 
     # One request -----------------------------------------------------------------------------------------------------
 
-    async def _carry(self, group: Hashable, batch: list[Message]) -> None:
+    async def _carry(self, group: Group, batch: list[Message]) -> None:
         """A batch from the queue to its outcome on disk."""
-        doubtful = {message.id for message in batch if message.progress.stage is Stage.DOUBT}
+        doubtful = {message.id for message in batch if group.doubtful}
         try:
-            began = await self._engine.begin([Began(id=message.id, provider=self.name) for message in batch])
+            began = await self._engine.begin(await self._beginnings(group.leg, batch))
         except StoreFailed:
             # Not durable, so not done: they keep their place, and the engine says when to go on.
             self.breaker.forget_probe()
@@ -296,14 +385,16 @@ class Lane:
             if self._closing:
                 self._engine.place(self.retire())
             return
-        # What reached an end in the meantime (deleted by the client, reported by a callback) is not sent.
-        live = [one.message for one in began if one.message is not None and one.message.progress.stage is Stage.SENDING]
+        # What reached an end in the meantime (deleted by the client, reported by a callback), or another leg of its
+        # route, is not sent.
+        live, elsewhere = _sorted_out(batch, began)
+        views = live if group.leg is None else [group.leg.view(message) for message in live]
         outcomes: Sequence[Outcome] = ()
         changes: list[Change] = []
         try:
             if live:
-                outcomes = await self._ask_to_send(live)
-                changes = self._consequences(live, outcomes, doubtful)
+                outcomes = await self._outcomes(views, group.kind)
+                changes = self._consequences(live, views, outcomes, doubtful)
             else:
                 self.breaker.forget_probe()
         except Exception as error:
@@ -311,56 +402,104 @@ class Lane:
             self.bug("the request", error)
             self.breaker.forget_probe()
             outcomes = [InDoubt(reason="a mistake in the gateway")] * len(live)
-            changes = self._consequences(live, outcomes, doubtful)
+            changes = self._consequences(live, views, outcomes, doubtful)
         finally:
             # Before it is recorded: until then they are SENDING on disk and cannot come twice, after it they may.
             self._let_go(batch)
             self._measure(len(batch))
-        if not changes:
-            return
-        applied = await self._engine.record(changes)
-        self._tell(live, outcomes)
-        onward = [
-            one.message
-            for change, one in zip(changes, applied, strict=True)
-            if type(change) is Taken and one.message is not None and one.message.progress.stage is Stage.READY
-        ]
-        if onward:
-            self._engine.place(onward)
+        if changes:
+            applied = await self._engine.record(changes)
+            self._tell(live, outcomes)
+            elsewhere += [
+                one.message for one in applied if one.message is not None and one.message.progress.stage is Stage.READY
+            ]
+        if elsewhere:
+            self._engine.place(elsewhere)
 
-    def _consequences(self, live: list[Message], outcomes: Sequence[Outcome], doubtful: set[int]) -> list[Change]:
-        """What the outcomes mean, message by message."""
+    async def _beginnings(self, leg: Leg | None, batch: Sequence[Message]) -> list[Change]:
+        """What is to be durable before the request: that it begins, and what it answers. Raises StoreFailed."""
+        name = self.name
+        if leg is None and not self._answers:
+            return [Began(id=message.id, leg=message.progress.leg, provider=name) for message in batch]
+        answers = await self._answered(batch) if self._answers else {}
         now = self._engine.clock()
+        if leg is not None:
+            return [leg.begins(message, name, now, answers.get(message.id, "")) for message in batch]
+        return [
+            Began(id=message.id, leg=message.progress.leg, provider=name, answers=answers.get(message.id, ""))
+            for message in batch
+        ]
+
+    async def _answered(self, batch: Sequence[Message]) -> dict[int, str]:
+        """The subscribers' messages that these answer, where the provider wants to know. Raises StoreFailed."""
+        answering = [message for message in batch if self._is_answer(message)]
+        if not answering:
+            return {}
+        found = await self._engine.answer([_wanted(message, self.name) for message in answering])
+        return {message.id: ref for message, ref in zip(answering, found, strict=True)}
+
+    def _is_answer(self, message: Message) -> bool:
+        try:
+            return self.adapter.answers(message)
+        except Exception as error:
+            self.bug("answers", error)
+            return False
+
+    def _consequences(
+        self, live: list[Message], views: list[Message], outcomes: Sequence[Outcome], doubtful: set[int]
+    ) -> list[Change]:
+        """What the outcomes mean, message by message."""
+        now, engine = self._engine.clock(), self._engine
         changes: list[Change] = []
         judge, counts = self.judge, self.tally.outcomes
-        for message, outcome in zip(live, outcomes, strict=True):
+        for message, view, outcome in zip(live, views, outcomes, strict=True):
             counts[_WORD[type(outcome)]] += 1
             if isinstance(outcome, Sent):
-                changes.extend(judge.sent(message, outcome, now))
+                changes.extend(judge.sent(message, outcome, now, engine.why(message)))
                 continue
             for change in judge.outcome(
                 message,
                 self._masked(outcome),
                 now,
-                reference=self._reference(message),
+                reference=self._reference(view),
                 doubtful=message.id in doubtful,
-                others=type(outcome) is Unable and self._engine.others(message, self.name),
+                others=type(outcome) is Unable and engine.others(message, self.name),
             ):
                 changes.append(change)
                 if type(change) is Postponed:
-                    self._engine.expect(change.until)
+                    engine.expect(change.until)
                 elif type(change) is Doubted:
-                    self._engine.expect(change.look_at)
+                    engine.expect(change.look_at)
         return changes
 
-    async def _ask_to_send(self, live: list[Message]) -> Sequence[Outcome]:
+    async def _outcomes(self, views: list[Message], kind: Kind) -> Sequence[Outcome]:
+        """What becomes of a batch: most is sent; what the adapter objects to has its outcome without a request."""
+        objections = {view.id: found for view in views if (found := self._objection(view))} if self._objects else {}
+        if not objections:
+            return await self._ask_to_send(views, kind)
+        rest = [view for view in views if view.id not in objections]
+        outcomes: Iterator[Outcome] = iter(())
+        if rest:
+            outcomes = iter(await self._ask_to_send(rest, kind))
+        else:
+            self.breaker.forget_probe()
+        return [objections.get(view.id) or next(outcomes) for view in views]
+
+    def _objection(self, view: Message) -> Refused | Unable | None:
+        try:
+            return self.adapter.objection(view)
+        except Exception as error:
+            self.bug("objection", error)
+            return None
+
+    async def _ask_to_send(self, live: list[Message], kind: Kind) -> Sequence[Outcome]:
         """The request itself. Every exception has an outcome; none gets out."""
         try:
             request = self.adapter.send(live)
         except Exception as error:
             self.bug("send", error)
             self.breaker.forget_probe()
-            return await self._without_the_culprits(live)
+            return await self._without_the_culprits(live, kind)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -368,8 +507,8 @@ class Lane:
         except RequestFailed as failed:
             self.tally.answered(loop.time() - began)
             reason = self.mask(str(failed))
-            self._failed(reason, len(live))
             certain = isinstance(failed, NotSent)
+            self._failed(reason, len(live), None if certain else kind)
             return [Temporary(reason=reason) if certain else InDoubt(reason=reason)] * len(live)
         self.tally.answered(loop.time() - began)
         outcomes: Sequence[Outcome]
@@ -380,10 +519,10 @@ class Lane:
         except Exception as error:
             self.bug("sent", error)
             outcomes = [InDoubt(reason=f"HTTP {answer.status_code} that the adapter cannot read")] * len(live)
-        self._learn(outcomes, answer)
+        self._learn(outcomes, answer, kind)
         return outcomes
 
-    async def _without_the_culprits(self, live: list[Message]) -> Sequence[Outcome]:
+    async def _without_the_culprits(self, live: list[Message], kind: Kind) -> Sequence[Outcome]:
         """An adapter that cannot word one message must not hold up those that ride with it. It does no I/O, so each
         can be tried alone; what it can word goes out as a batch after all."""
         broken: set[int] = set()
@@ -396,7 +535,7 @@ class Lane:
         rest = [message for message in live if message.id not in broken]
         if not rest or len(rest) == len(live):
             return [failed] * len(live)
-        outcomes = iter(await self._ask_to_send(rest))
+        outcomes = iter(await self._ask_to_send(rest, kind))
         return [failed if message.id in broken else next(outcomes) for message in live]
 
     def _reference(self, message: Message) -> str:
@@ -408,16 +547,16 @@ class Lane:
 
     # How the provider is doing ---------------------------------------------------------------------------------------
 
-    def _learn(self, outcomes: Sequence[Outcome], answer: httpx.Response) -> None:
+    def _learn(self, outcomes: Sequence[Outcome], answer: httpx.Response, kind: Kind) -> None:
         """What an answer tells of the provider, beyond the messages."""
         if any(type(outcome) is Unable and outcome.everything for outcome in outcomes):
             reason = next(o.reason for o in outcomes if isinstance(o, Unable) and o.everything)
             self._log.error("the provider refuses everything", reason=self.mask(reason), messages=len(outcomes))
             if self.breaker.trip(self._engine.clock()):
-                self._stop()
+                self._stop(None)
             return
         if not all(isinstance(outcome, Temporary | InDoubt) for outcome in outcomes):
-            self._recovered()
+            self._recovered(kind)
             return
         asked = [outcome.retry_after for outcome in outcomes if isinstance(outcome, Temporary) and outcome.retry_after]
         if asked and answer.status_code in (429, 503):
@@ -428,31 +567,50 @@ class Lane:
             return
         first = outcomes[0]
         assert not isinstance(first, Sent)
-        self._failed(self.mask(first.reason), len(outcomes))
+        self._failed(self.mask(first.reason), len(outcomes), kind)
 
-    def _failed(self, reason: str, messages: int) -> None:
+    def _failed(self, reason: str, messages: int, kind: Kind | None) -> None:
+        """A request failed, for its kind or (None) for whatever else might go there."""
         self._log.warning("request failed", reason=reason, messages=messages)
-        if self.breaker.failed(self._engine.clock()):
-            self._stop()
+        now = self._engine.clock()
+        if kind is None or self.breaker.health(now) is not Health.CLOSED:
+            if self.breaker.failed(now):
+                self._stop(None)
+        elif self._breaker(kind).failed(now):
+            self._stop(kind)
 
-    def _recovered(self) -> None:
-        was_open = not self.accepting or self.breaker.health(self._engine.clock()) is not Health.CLOSED
-        self.breaker.succeeded()
-        if was_open:
+    def _recovered(self, kind: Kind | None) -> None:
+        """A request went well, for a kind of message or (None) a question about the balance."""
+        if not self.accepting or self.breaker.health(self._engine.clock()) is not Health.CLOSED:
             self.accepting = True
             self._log.info("the provider works again")
             self._engine.roomy(self)
+        self.breaker.succeeded()
+        if kind is None:
+            return
+        if breaker := self._breakers.get(kind):
+            breaker.succeeded()
+        if kind in self._resting:
+            self._resting.discard(kind)
+            self._log.info("the provider works again", kind=kind.value)
+            self._engine.roomy(self)
 
-    def _stop(self) -> None:
-        """The breaker has opened: what waits goes to the next provider, or back to disk."""
-        self.accepting = False
+    def _stop(self, kind: Kind | None) -> None:
+        """A breaker has opened, that of a kind or (None) of all: what waits goes to the next provider, or to disk."""
         now = self._engine.clock()
-        self._log.error("the breaker is open", seconds=(self.breaker.reopens - now) / 1000)
-        waiting = self._queue.drain()
+        if kind is None:
+            self.accepting = False
+            self._log.error("the breaker is open", seconds=(self.breaker.reopens - now) / 1000)
+            waiting = self._queue.drain()
+            self._wake_at(self.breaker.reopens, now)
+        else:
+            self._resting.add(kind)
+            reopens = self._breaker(kind).reopens
+            self._log.error("the breaker is open", seconds=(reopens - now) / 1000, kind=kind.value)
+            waiting = self._queue.take_out(lambda message: message.kind is kind)
         self._let_go(waiting)
         # What is in doubt stays with this provider: it is so on disk, and comes back when it is due.
         self._engine.place([message for message in waiting if message.progress.stage is not Stage.DOUBT])
-        self._wake_at(self.breaker.reopens, now)
 
     def _reopen(self, now: Millis) -> None:
         """After the pause: ask for the balance where that can be asked, or let one message through."""
@@ -483,7 +641,7 @@ class Lane:
                 self._log.warning("still not working", reason=self.mask(str(error)))
                 self._wake_at(self.breaker.reopens, self._engine.clock())
         else:
-            self._recovered()
+            self._recovered(None)
 
     def _measure(self, count: int) -> None:
         """Messages a second, while there is more to do than is being done."""
@@ -549,3 +707,35 @@ class Lane:
                 self._log.warning("requests cut off", requests=len(late))
                 await asyncio.wait(late)
         await self.line.close()
+
+
+def _sorted_out(batch: Sequence[Message], began: Sequence[Applied]) -> tuple[list[Message], list[Message]]:
+    """What `Began` led to: messages that are now being sent, and those that were taken for another leg meanwhile."""
+    live: list[Message] = []
+    elsewhere: list[Message] = []
+    for queued, one in zip(batch, began, strict=True):
+        message = one.message
+        if message is None:
+            continue
+        progress = message.progress
+        if progress.stage is Stage.SENDING and progress.leg == queued.progress.leg:
+            live.append(message)
+        elif progress.stage is Stage.READY:
+            elsewhere.append(message)
+    return live, elsewhere
+
+
+def _wanted(message: Message, provider: str) -> Wanted:
+    """Which of the subscriber's messages it may answer: the one that its SUBMIT_SM names, or any to that number."""
+    try:
+        named = decode(message.pdu).option(VendorTag.INCOMING_ID)
+    except PduError:
+        named = None
+    return Wanted(
+        message=message.id,
+        provider=provider,
+        account=message.account,
+        subscriber=bare(message.destination),
+        number=bare(message.source),
+        named=named if isinstance(named, str) else "",
+    )

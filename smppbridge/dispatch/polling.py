@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pdu import MessageState
 
 from ..lifecycle import Change, Looked, Reported, Settled
-from ..model import Message, Millis, Stage, StatusReport
+from ..model import Message, Millis, Onward, Stage, StatusReport
 from ..providers.base import NotFound, WhenInDoubt
 from .health import Health
 from .judge import NO_STATUS
 from .lane import Engine, Lane
+from .retry import sendable_until
 from .transport import RequestFailed
 
 #: Status requests at once to one provider.
@@ -61,7 +62,7 @@ class Poller:
                 continue
             judge = lane.judge
             in_doubt = message.progress.stage is Stage.DOUBT
-            if in_doubt and judge.policy is WhenInDoubt.REPEAT and now < message.expires:
+            if in_doubt and judge.policy is WhenInDoubt.REPEAT and now < sendable_until(message):
                 repeat.append(message)
             elif not judge.askable or (
                 now < judge.schedule.end(message) and lane.breaker.health(now) is not Health.CLOSED
@@ -116,8 +117,9 @@ class Poller:
         lane.tally.asked += len(batch)
         nothing: list[StatusReport | NotFound | None] = [None] * len(batch)
         try:
-            request = lane.adapter.ask(batch)
-            answers = lane.adapter.asked(batch, await lane.line.send(request))
+            views = [self._engine.view(message) if message.progress.channel else message for message in batch]
+            request = lane.adapter.ask(views)
+            answers = lane.adapter.asked(views, await lane.line.send(request))
             if len(answers) != len(batch):
                 raise ValueError(f"{len(answers)} answers for {len(batch)} questions")
         except RequestFailed as failed:
@@ -143,8 +145,9 @@ class Poller:
 
 def _orphaned(message: Message, now: Millis) -> Change:
     """Its provider has been taken out of the configuration. It may come back until the validity is over."""
-    end = message.expires + _ORPHANED
+    progress = message.progress
+    end = progress.leg_ends if progress.onward is Onward.ALWAYS else message.expires + _ORPHANED
     if now < end:
-        return Looked(id=message.id, look_at=min(end, now + _ORPHANED_EVERY))
+        return Looked(id=message.id, leg=progress.leg, look_at=min(end, now + _ORPHANED_EVERY))
     reason = f"{message.progress.provider} is no longer configured, nobody can be asked"
-    return Settled(id=message.id, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason)
+    return Settled(id=message.id, leg=progress.leg, state=MessageState.UNKNOWN, err=NO_STATUS, reason=reason)

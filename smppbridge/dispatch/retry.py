@@ -7,7 +7,7 @@ from random import Random
 import msgspec
 
 from ..config import ProviderConfig
-from ..model import Message, Millis
+from ..model import Message, Millis, Onward
 
 #: 2 to this power is beyond every maximum, and far from where a float overflows.
 _MOST_DOUBLINGS = 40
@@ -41,9 +41,18 @@ class Schedule(msgspec.Struct, frozen=True):
         return now + int(max(wait, retry_after or 0.0) * 1000)
 
     def next_look(self, message: Message, polls: int, now: Millis, random: Random) -> Millis:
-        """When to ask for the status after `polls` questions: for the last time when the grace is over."""
-        return min(now + int(delay(polls + 1, self.poll_first, self.poll_max, random) * 1000), self.end(message))
+        """When to ask for the status after `polls` questions: for the last time when the grace is over, and in any case
+        when the leg is, for then it is the question whether the next one follows."""
+        look_at = min(now + int(delay(polls + 1, self.poll_first, self.poll_max, random) * 1000), self.end(message))
+        return min(look_at, leg_ends) if (leg_ends := message.progress.leg_ends) > now else look_at
 
     def end(self, message: Message) -> Millis:
-        """Nothing is learned any more after this: validity and grace are over."""
-        return message.expires + self.grace
+        """Nothing is learned any more after this: validity and grace are over, or the leg, where the message goes on to
+        the next one even if nobody knows."""
+        progress = message.progress
+        return progress.leg_ends if progress.onward is Onward.ALWAYS else message.expires + self.grace
+
+
+def sendable_until(message: Message) -> Millis:
+    """Until when it may be sent: to the end of the leg that it is on, or of its validity."""
+    return message.progress.leg_ends or message.expires

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from smppbridge.config import AccountConfig, Handler, Listener, ProviderConfig, Route, Tls, check
+from smppbridge.config import AccountConfig, Handler, LegConfig, Listener, ProviderConfig, Route, Tls, check
 from smppbridge.config.mistakes import Unit
 from smppbridge.config.tables import HttpConfig, IncomingRoute, LogConfig, SmppConfig, StoreConfig
 from smppbridge.providers.registry import adapter_class, names
@@ -36,6 +36,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[accounts.NAME.handler]": Handler,
     "[providers.NAME]": ProviderConfig,
     "[[routes]]": Route,
+    "[[routes.cascade]]": LegConfig,
     "[[incoming]]": IncomingRoute,
     "[providers.NAME.channels]": Channels,
     # The skeleton is there to be copied, not to be configured.

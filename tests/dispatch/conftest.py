@@ -109,12 +109,14 @@ class Told(Provider[Table]):
         super().__init__(name, Table())
         #: What is otherwise said by the class.
         self.__dict__.update(own)
-        self.answers: list[Answer] = []
+        self.replies: list[Answer] = []
         self.answers_to_ask: list[Answer] = []
         self.balances: list[Answer] = []
         #: Ids of each request, in order.
         self.requests: list[list[int]] = []
         self.questions: list[list[int]] = []
+        #: Messages as they were to be sent, in order.
+        self.views: list[Message] = []
         self.balance_asked = 0
         #: Called while a request is at the provider.
         self.meanwhile: Callable[[list[int]], Awaitable[None]] | None = None
@@ -123,11 +125,12 @@ class Told(Provider[Table]):
         return message.kind
 
     def reference(self, message: Message) -> str:
-        return f"key-{message.id}"
+        return f"key-{message.number}"
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
         if any(message.source == "POISON" for message in messages):
             raise KeyError("a text nobody may see")
+        self.views += messages
         return httpx.Request("POST", "http://told.test/send", json=[message.id for message in messages])
 
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
@@ -136,7 +139,7 @@ class Told(Provider[Table]):
             return [Temporary(reason="busy", retry_after=float(after) if after else None)] * len(messages)
         words = response.json()
         return [
-            Sent(ref=f"{self.name}-{message.id}") if word == "sent" else OUTCOMES[word]
+            Sent(ref=f"{self.name}-{message.number}") if word == "sent" else OUTCOMES[word]
             for message, word in zip(messages, words, strict=True)
         ]
 
@@ -175,7 +178,7 @@ class Told(Provider[Table]):
         self.requests.append(ids)
         if self.meanwhile:
             await self.meanwhile(ids)
-        return await _as_told(self.answers, "sent", len(ids))
+        return await _as_told(self.replies, "sent", len(ids))
 
 
 async def _as_told(answers: list[Answer], otherwise: Answer, count: int) -> httpx.Response:
@@ -300,7 +303,7 @@ class Road:
 
 
 def table(**keys: Any) -> ProviderConfig:
-    defaults = {"adapter": "told", "retry_first": 5, "retry_max": 600, "poll_first": 10, "grace": 3600}
+    defaults = {"adapter": "told", "retry_first": 5, "retry_max": 600, "poll_first": 10, "grace": 3600, "batch_wait": 0}
     return ProviderConfig.model_validate(defaults | keys)
 
 

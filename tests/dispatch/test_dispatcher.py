@@ -203,7 +203,7 @@ def test_a_message_expires_while_it_waits_for_a_slow_provider(road: Any, told: A
 def test_what_is_temporary_is_tried_again_later_and_later(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = ["temporary", "temporary"]
+        a.replies = ["temporary", "temporary"]
         async with road(a) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -226,7 +226,7 @@ def test_what_is_temporary_is_tried_again_later_and_later(road: Any, told: Any, 
 def test_a_retry_ends_with_the_validity(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = ["temporary"]
+        a.replies = ["temporary"]
         async with road(a) as r:
             await r.dispatcher.start()
             await r.accept(message(1, expires=r.clock.now + SECOND))
@@ -240,7 +240,7 @@ def test_a_retry_ends_with_the_validity(road: Any, told: Any, message: Make) -> 
 def test_part_of_a_batch_may_fail(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", batch=10)
-        a.answers = [["sent", "refused", "temporary", "doubt", "unable", "sent"]]
+        a.replies = [["sent", "refused", "temporary", "doubt", "unable", "sent"]]
         async with road(a) as r:
             await r.dispatcher.start()
             await r.accept(*(message(id) for id in range(1, 7)))
@@ -274,7 +274,7 @@ def test_part_of_a_batch_may_fail(road: Any, told: Any, message: Make) -> None:
 def test_a_provider_that_asks_to_wait_is_left_alone(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = [httpx.Response(429, headers={"retry-after": "20"})]
+        a.replies = [httpx.Response(429, headers={"retry-after": "20"})]
         async with road(a, config={"a": {"max_in_flight": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1), message(2))
@@ -325,7 +325,7 @@ def test_a_kind_that_nobody_carries_is_rejected(road: Any, told: Any, message: M
 def test_what_one_provider_cannot_do_the_next_one_does(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b, c = told("a"), told("b"), told("c")
-        a.answers, b.answers = ["unable"], ["unable"]
+        a.replies, b.replies = ["unable"], ["unable"]
         async with road(a, b, c) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -341,7 +341,7 @@ def test_what_one_provider_cannot_do_the_next_one_does(road: Any, told: Any, mes
 def test_when_no_provider_is_left_it_is_rejected(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b = told("a"), told("b")
-        a.answers, b.answers = ["unable"], ["unable"]
+        a.replies, b.replies = ["unable"], ["unable"]
         async with road(a, b) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -372,8 +372,8 @@ def test_what_all_have_refused_is_not_tried_again_after_a_crash(road: Any, told:
 def test_what_is_temporary_stays_with_its_provider(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b = told("a"), told("b")
-        a.answers = ["unable"]
-        b.answers = ["temporary"]
+        a.replies = ["unable"]
+        b.replies = ["temporary"]
         async with road(a, b) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -392,7 +392,7 @@ REFUSED = httpx.ConnectError("refused")
 def test_failures_open_the_breaker_and_what_waits_goes_elsewhere(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b = told("a"), told("b")
-        a.answers = [REFUSED] * 2
+        a.replies = [REFUSED] * 2
         async with road(a, b, config={"a": {"breaker_failures": 2, "max_in_flight": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(*(message(id) for id in range(1, 6)))
@@ -410,7 +410,7 @@ def test_failures_open_the_breaker_and_what_waits_goes_elsewhere(road: Any, told
 def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = [REFUSED] * 2
+        a.replies = [REFUSED] * 2
         async with road(a, config={"a": {"breaker_failures": 2, "max_in_flight": 1, "breaker_pause": 30}}) as r:
             await r.dispatcher.start()
             await r.accept(*(message(id) for id in range(1, 5)))
@@ -442,7 +442,7 @@ def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road:
 def test_a_probe_that_fails_costs_one_try_a_pause(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", batch=10)
-        a.answers = [REFUSED] * 100
+        a.replies = [REFUSED] * 100
         async with road(a, config={"a": {"breaker_failures": 1, "breaker_pause": 30}}) as r:
             await r.dispatcher.start()
             await r.accept(*(message(id) for id in range(1, 11)))
@@ -459,7 +459,7 @@ def test_a_probe_that_fails_costs_one_try_a_pause(road: Any, told: Any, message:
 def test_the_balance_is_the_probe_where_it_can_be_asked(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = [REFUSED]
+        a.replies = [REFUSED]
         a.balances = [["poor"], httpx.Response(502), REFUSED, ["rich"]]
         async with road(a, config={"a": {"breaker_failures": 1, "breaker_pause": 10}}) as r:
             await r.dispatcher.start()
@@ -479,7 +479,7 @@ def test_the_balance_is_the_probe_where_it_can_be_asked(road: Any, told: Any, me
 def test_a_provider_that_refuses_everything_is_left_alone_at_once(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
-        a.answers = ["everything"]
+        a.replies = ["everything"]
         async with road(a, config={"a": {"max_in_flight": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1), message(2))
@@ -516,7 +516,7 @@ def test_what_may_have_been_processed_is_not_sent_again_by_reflex(
 ) -> None:
     async def work() -> None:
         a, b = told("a"), told("b")
-        a.answers = [answer]
+        a.replies = [answer]
         async with road(a, b) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -535,7 +535,7 @@ def test_it_is_sent_again_where_the_provider_recognises_it(road: Any, told: Any,
     async def work() -> None:
         a, b = told("a", when_in_doubt=WhenInDoubt.REPEAT), told("b")
         # Whatever comes next, it stays in doubt, and with this provider.
-        a.answers = [answer, "temporary", "unable", "everything", httpx.ConnectError("x")]
+        a.replies = [answer, "temporary", "unable", "everything", httpx.ConnectError("x")]
         async with road(a, b, config={"a": {"breaker_pause": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -556,7 +556,7 @@ def test_it_is_sent_again_where_the_provider_recognises_it(road: Any, told: Any,
 def test_it_is_asked_for_where_the_provider_can_be_asked(road: Any, told: Any, message: Make, answer: Any) -> None:
     async def work() -> None:
         a, b = told("a", when_in_doubt=WhenInDoubt.ASK, ask_batch=10), told("b")
-        a.answers = [answer]
+        a.replies = [answer]
         a.answers_to_ask = ["nothing", httpx.ReadTimeout("x"), httpx.Response(200, text="?"), "not found"]
         async with road(a, b) as r:
             await r.dispatcher.start()
@@ -584,7 +584,7 @@ def test_what_was_certainly_not_processed_is_tried_again(
 ) -> None:
     async def work() -> None:
         a = told("a", when_in_doubt=policy, ask_batch=1)
-        a.answers = [answer]
+        a.replies = [answer]
         async with road(a) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -599,7 +599,7 @@ def test_what_was_certainly_not_processed_is_tried_again(
 def test_the_configuration_decides_what_to_do_in_doubt(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", when_in_doubt=WhenInDoubt.REPEAT)
-        a.answers = ["doubt"]
+        a.replies = ["doubt"]
         async with road(a, config={"a": {"when_in_doubt": "give_up"}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -615,7 +615,7 @@ def test_a_message_in_doubt_does_not_expire_it_ends_unknown(
 ) -> None:
     async def work() -> None:
         a = told("a", when_in_doubt=WhenInDoubt.REPEAT, ask_batch=ask_batch)
-        a.answers = ["doubt"] * 9
+        a.replies = ["doubt"] * 9
         async with road(a, config={"a": {"grace": 60}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1, expires=r.clock.now + SECOND))
@@ -635,7 +635,7 @@ def test_a_message_in_doubt_does_not_expire_it_ends_unknown(
 def test_a_message_in_doubt_never_rides_with_others(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", when_in_doubt=WhenInDoubt.REPEAT, batch=10)
-        a.answers = [httpx.ReadTimeout("x")]
+        a.replies = [httpx.ReadTimeout("x")]
         async with road(a, config={"a": {"max_in_flight": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1), message(2))
@@ -677,7 +677,7 @@ def test_a_mistake_is_told_without_the_text_of_a_message(
     async def work() -> None:
         a = told("a", rides_with=lambda message: 1 / 0, batch=10)
         a.balance = lambda: 1 / 0
-        a.answers = [httpx.Response(500, text="a text nobody may see"), RuntimeError("password topsecret")]
+        a.replies = [httpx.Response(500, text="a text nobody may see"), RuntimeError("password topsecret")]
         async with road(a, config={"a": {"breaker_failures": 1, "breaker_pause": 1}}) as r:
             await r.dispatcher.start()
             await r.accept(message(1), message(2, source="POISON"), message(3))
@@ -698,7 +698,7 @@ def test_each_event_of_a_message_is_a_line_without_its_text(
 ) -> None:
     async def work() -> None:
         a = told("a", batch=10)
-        a.answers = [["sent", "refused", "everything"]]
+        a.replies = [["sent", "refused", "everything"]]
         async with road(a, journal=Journal(100)) as r:
             await r.dispatcher.start()
             await r.accept(message(1), message(2), message(3))
@@ -863,7 +863,7 @@ def test_a_callback_for_a_message_that_waits_to_be_repeated_keeps_it_from_that(
 ) -> None:
     async def work() -> None:
         a = told("a", when_in_doubt=WhenInDoubt.REPEAT)
-        a.answers = ["doubt"]
+        a.replies = ["doubt"]
         async with road(a) as r:
             await r.dispatcher.start()
             await r.accept(message(1))
@@ -988,7 +988,7 @@ def test_receipts_that_nobody_takes_stop_nothing(road: Any, told: Any, message: 
                 raise RuntimeError("not me")
 
             r.dispatcher._on_receipts = fail
-            a.answers = ["refused"]
+            a.replies = ["refused"]
             await r.dispatcher.start()
             await r.accept(message(1), message(2))
             await r.quiet()
@@ -1199,7 +1199,7 @@ def test_a_reload_loses_nothing(road: Any, told: Any, message: Make) -> None:
 def test_a_provider_that_comes_back_goes_on_with_what_it_had(road: Any, told: Any, message: Make, first: Any) -> None:
     async def work() -> None:
         a, b = told("a", ask_batch=10, when_in_doubt=WhenInDoubt.ASK), told("b")
-        a.answers = [first]
+        a.replies = [first]
         async with road(a, b) as r:
             both = (r.tables, r.providers, r.routes)
             await r.dispatcher.start()

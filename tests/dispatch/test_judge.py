@@ -118,7 +118,7 @@ def test_what_was_sent_is_looked_at_and_a_report_that_came_with_it_counts(messag
     assert isinstance(handed, Handed)
     assert (handed.id, handed.ref, handed.cost, handed.parts) == (7, "x", "1", 2)
     assert NOW + 5000 <= handed.look_at <= NOW + 10_000
-    assert reported == Reported(id=7, provider="p", report=report)
+    assert reported == Reported(id=7, leg=0, provider="p", report=report)
 
 
 DELIVERED = StatusReport(state=MessageState.DELIVERED)

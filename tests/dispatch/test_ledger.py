@@ -55,7 +55,7 @@ class Witness:
         async def meanwhile(ids: list[int]) -> None:
             word = self.words.pop(0) if self.words else "sent"
             log.extend((self.provider.name, id, word) for id in ids)
-            self.provider.answers.insert(0, answer(word, len(ids)))
+            self.provider.replies.insert(0, answer(word, len(ids)))
 
         self.provider.meanwhile = meanwhile
 
