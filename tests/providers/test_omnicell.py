@@ -736,6 +736,11 @@ def test_the_text_of_a_notification(written, text):
     assert one.text == text
 
 
+def test_a_number_is_told_without_a_plus():
+    (one,) = notified(NOTIFICATION.replace("380918490114", "+380918490114")).incoming
+    assert one.source == "380918490114"
+
+
 def test_a_notification_in_another_charset():
     body = NOTIFICATION.replace("UTF-8", "windows-1251").replace("Test resp", "Так").encode("cp1251")
     assert notified(body).incoming[0].text == "Так"
