@@ -242,7 +242,7 @@ def _last_four(destination: str) -> str:
 
 
 class _Item(msgspec.Struct, gc=False):
-    """A message in a request to send. `id` is the key by which a repetition is recognised."""
+    """A message in a request to send. `id` is `Message.number`, the key by which a repetition is recognised."""
 
     id: int
     to: str
@@ -349,7 +349,7 @@ class Sandbox(Provider[SandboxSettings]):
         return f"sb-{message.number}"
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
-        items = [_Item(m.id, m.destination, m.source, m.priority, m.command) for m in messages]
+        items = [_Item(m.number, m.destination, m.source, m.priority, m.command) for m in messages]
         return httpx.Request("POST", self._SEND, content=_encode(items), headers=self._JSON)
 
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
@@ -368,7 +368,7 @@ class Sandbox(Provider[SandboxSettings]):
         return [by_status(response)] * len(messages)
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
-        questions = [_Question(m.id, m.destination, m.kind is Kind.HLR, _handed_out(m.progress)) for m in messages]
+        questions = [_Question(m.number, m.destination, m.kind is Kind.HLR, _handed_out(m.progress)) for m in messages]
         return httpx.Request("POST", self._ASK, content=_encode(questions), headers=self._JSON)
 
     def asked(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[StatusReport | NotFound | None]:

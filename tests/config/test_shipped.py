@@ -73,7 +73,7 @@ def test_every_example_in_it_holds(uncommented: Path) -> None:
     assert len(settings.smpp.listeners) == 2
     assert set(settings.accounts) == {"demo", "shop"}
     assert {provider.adapter for provider in settings.providers.values()} == {"sandbox", "smsc", "omnicell", "smsgate"}
-    assert len(settings.routes) == 3
+    assert len(settings.routes) == 4
 
 
 @pytest.mark.parametrize(
