@@ -53,9 +53,10 @@ from . import reading
 from .base import BadCallback, Callback, InDoubt, NotFound, Outcome, Provider, Refused, Reply, Sent, Unable, WhenInDoubt
 
 #: Omnicell IP2SMS, states: first those of a message, then those of a campaign, which say nothing final about a message.
-#: Written in any case. What is missing here becomes UNKNOWN and is asked for again.
+#: Written in any case. What is missing here becomes UNKNOWN and is asked for again. "Accepted" says that the service has
+#: it, and not what ACCEPTED is in SMPP, where clients take it for an end (SMPP 3.4 §5.2.28).
 STATES = {
-    "accepted": MessageState.ACCEPTED,
+    "accepted": MessageState.ENROUTE,
     "enroute": MessageState.ENROUTE,
     "delivered": MessageState.DELIVERED,
     "expired": MessageState.EXPIRED,
@@ -71,7 +72,7 @@ STATES = {
     "completed": MessageState.ENROUTE,
 }
 #: States that an answer to sending need not report: the message is on its way.
-_UNDER_WAY = frozenset({MessageState.ACCEPTED, MessageState.ENROUTE, MessageState.UNKNOWN})
+_UNDER_WAY = frozenset({MessageState.ENROUTE, MessageState.UNKNOWN})
 
 #: Omnicell IP2SMS, Interactive SMS: the fields of a notification that tell one from another.
 _NOTIFIED = ("distribution_id", "msisdn", "response_time", "response_message")
