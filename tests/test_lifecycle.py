@@ -13,6 +13,7 @@ from smppbridge.lifecycle import (
     Change,
     Doubted,
     Handed,
+    LedOn,
     Looked,
     Notice,
     PassedOn,
@@ -24,7 +25,7 @@ from smppbridge.lifecycle import (
     step,
     wanted,
 )
-from smppbridge.model import HlrResult, Kind, Message, Notify, Progress, Sms, Stage, StatusReport
+from smppbridge.model import HlrResult, Kind, Message, Notify, Onward, Progress, Sms, Stage, StatusReport
 
 NOW = 1_750_000_000_000
 DAY = 86_400_000
@@ -98,6 +99,10 @@ TABLE: dict[str, tuple[Change, list[tuple[Stage, str]]]] = {
             (FINAL, "late"),
         ],
     ),
+    "led on": (
+        LedOn(id=4711, reason="all rest"),
+        [(WAITING, "next leg"), (WAITING, "next leg"), (SENDING, ""), (SENT, ""), (DOUBT, ""), (FINAL, "")],
+    ),
     "doubted": (
         Doubted(id=4711, provider="smsc", reason="time-out", look_at=NOW + 60),
         [
@@ -155,7 +160,7 @@ def test_every_stage_has_an_answer_to_every_change(name: str, stage: Stage) -> N
 
 def test_the_table_names_every_change() -> None:
     changes = {type(change) for change, _ in TABLE.values()}
-    assert changes == {Taken, Began, Handed, Postponed, PassedOn, Doubted, Looked, Reported, Settled}
+    assert changes == {Taken, Began, Handed, Postponed, PassedOn, LedOn, Doubted, Looked, Reported, Settled}
 
 
 # What a step carries over --------------------------------------------------------------------------------------------
@@ -317,6 +322,198 @@ def test_a_notice_goes_where_it_was_asked_for(
     assert notice is None or notice.channel is notify
 
 
+# Legs of a cascade ---------------------------------------------------------------------------------------------------
+
+
+def on_leg(leg: int, stage: Stage = SENT, **known: object) -> Message:
+    """A message on a leg of its route: the first (0) goes by Viber and another one follows, the second is the last."""
+    provider, ref, channel = (("viber", "v1", "viber"), ("sms", "s1", "sms"))[leg]
+    first = {"leg_ends": NOW + 60_000, "onward": Onward.IF_CERTAIN} if not leg else {}
+    begun = {"provider": provider, "ref": ref, "attempts": 1} if stage > READY else {}
+    return message(stage, **{"leg": leg, "channel": channel, **first, **begun, **known})
+
+
+def told(leg: int, state: MessageState, **fields: object) -> Reported:
+    """A callback that names the message by the reference of a leg."""
+    provider, ref = (("viber", "v1"), ("sms", "s1"))[leg]
+    return Reported(provider=provider, report=msgspec.convert({"state": state, "ref": ref, **fields}, StatusReport))
+
+
+BEGUN = [SENT, DOUBT, SENDING]
+CERTAIN = [MessageState.UNDELIVERABLE, MessageState.REJECTED, MessageState.EXPIRED, MessageState.SKIPPED]
+IF_CERTAIN, ALWAYS = Onward.IF_CERTAIN, Onward.ALWAYS
+
+
+@pytest.mark.parametrize("stage", [WAITING, READY, *BEGUN])
+@pytest.mark.parametrize(
+    ("state", "onward", "goes_on"),
+    [
+        *((state, onward, onward is not Onward.NO) for state in CERTAIN for onward in Onward),
+        (MessageState.UNKNOWN, Onward.NO, False),
+        (MessageState.UNKNOWN, IF_CERTAIN, False),
+        (MessageState.UNKNOWN, ALWAYS, True),
+        *((MessageState.DELIVERED, onward, False) for onward in Onward),
+        *((MessageState.DELETED, onward, False) for onward in Onward),
+    ],
+)
+def test_what_ends_a_leg_ends_the_message_or_not(
+    stage: Stage, state: MessageState, onward: Onward, goes_on: bool
+) -> None:
+    before = on_leg(0, stage, onward=onward, refused_by="x", attempts=2, polls=3, cost="1", parts=2, err=5)
+    given: list[Change] = [Settled(id=4711, leg=0, state=state, err=7, reason="decided")]
+    if state is not MessageState.UNKNOWN and stage in BEGUN:
+        given += [told(0, state), Reported(id=4711, leg=0, provider="viber", report=StatusReport(state=state))]
+    for change in given:
+        result = step(before, change, NOW)
+        assert result.entry is not None
+        if goes_on:
+            assert result.progress == Progress(stage=WAITING, due=NOW, leg=1, channel="viber")
+            assert (result.entry.event, result.notice) == ("next leg", None)
+            assert result.entry.detail.startswith("leg 1 (viber) is over: ")
+        else:
+            assert (result.progress.stage, result.progress.state, result.progress.leg) == (FINAL, state, 0)
+            assert (result.entry.event, result.notice is not None) == ("final", True)
+
+
+def test_no_leg_follows_after_the_end_of_the_validity() -> None:
+    result = step(on_leg(0), told(0, MessageState.EXPIRED), NOW + DAY)
+    assert (result.progress.stage, result.progress.state) == (FINAL, MessageState.EXPIRED)
+
+
+def test_the_first_request_of_a_leg_starts_its_clock() -> None:
+    first = Began(id=4711, leg=0, provider="a", leg_ends=NOW + 60, onward=IF_CERTAIN, channel="viber", answers="m1")
+    begun = step(message(READY), first, NOW).progress
+    assert (begun.leg_ends, begun.onward, begun.channel, begun.answers) == (NOW + 60, IF_CERTAIN, "viber", "m1")
+    again = msgspec.structs.replace(first, leg_ends=NOW + 999, onward=Onward.NO, answers="")
+    later = step(msgspec.structs.replace(message(), progress=begun), again, NOW).progress
+    assert later == msgspec.structs.replace(begun, attempts=2)
+    # What it answers is the provider's, as its reference is.
+    elsewhere = msgspec.structs.replace(again, provider="b")
+    other = step(msgspec.structs.replace(message(), progress=begun), elsewhere, NOW).progress
+    assert (other.answers, other.leg_ends) == ("", NOW + 60)
+
+
+def test_another_try_does_not_wait_for_longer_than_the_leg() -> None:
+    after = step(on_leg(0, SENDING), Postponed(id=4711, leg=0, until=NOW + DAY, reason="overload"), NOW).progress
+    assert after.due == NOW + 60_000
+
+
+@pytest.mark.parametrize("stage", [WAITING, READY, *BEGUN])
+def test_what_an_earlier_leg_delivered_is_the_end(stage: Stage) -> None:
+    result = step(on_leg(1, stage, channel="sms" if stage in BEGUN else "viber"), told(0, DELIVERED, cost="2"), NOW)
+    progress = result.progress
+    assert (progress.stage, progress.state, progress.provider, progress.ref) == (FINAL, DELIVERED, "viber", "v1")
+    # Of a leg that has begun the channel stands where that of the one before stood.
+    assert (progress.channel, progress.cost) == ("" if stage in BEGUN else "viber", "2")
+    assert result.notice is not None
+    ended = msgspec.structs.replace(message(), progress=progress)
+    # And nothing goes out any more, or is told once more.
+    assert step(ended, Began(id=4711, leg=1, provider="sms", channel="sms"), NOW).progress == progress
+    for change in (told(1, DELIVERED), told(1, MessageState.UNDELIVERABLE), told(0, DELIVERED)):
+        after = step(ended, change, NOW)
+        assert (after.progress, after.notice) == (progress, None)
+    handed = step(ended, Handed(id=4711, leg=1, provider="sms", ref="s1", look_at=NOW), NOW)
+    assert (handed.progress, handed.notice, handed.entry is not None) == (progress, None, True)
+
+
+@pytest.mark.parametrize("stage", [WAITING, READY, *BEGUN])
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (told(0, MessageState.UNDELIVERABLE), True),
+        (told(0, MessageState.UNKNOWN), True),
+        (told(0, ENROUTE), False),
+        (Reported(id=4711, leg=0, provider="sms", report=StatusReport(state=MessageState.EXPIRED)), True),
+        (Handed(id=4711, leg=0, provider="viber", ref="v1", look_at=NOW), True),
+        (Doubted(id=4711, leg=0, provider="viber", reason="time-out", look_at=NOW), True),
+        (PassedOn(id=4711, leg=0, provider="viber", reason="no route"), True),
+        (Settled(id=4711, leg=0, state=MessageState.REJECTED, reason="refused"), True),
+        (Postponed(id=4711, leg=0, until=NOW, reason="overload"), False),
+        (LedOn(id=4711, leg=0, reason="all rest"), False),
+        (Looked(id=4711, leg=0, look_at=NOW), False),
+        (Began(id=4711, leg=0, provider="viber"), False),
+        (Taken(id=4711, leg=0), False),
+    ],
+)
+def test_what_comes_late_of_an_earlier_leg_moves_nothing(stage: Stage, change: Change, line: bool) -> None:
+    before = on_leg(1, stage)
+    result = step(before, change, NOW)
+    assert (result.progress, result.notice) == (before.progress, None)
+    assert (result.entry.event if result.entry else None) == ("late" if line else None)
+
+
+def test_the_same_provider_is_told_apart_by_its_reference() -> None:
+    before = on_leg(1, provider="viber")
+    assert step(before, told(0, MessageState.UNDELIVERABLE), NOW).progress.stage is SENT
+    of_this = Reported(provider="viber", report=StatusReport(state=MessageState.UNDELIVERABLE, ref="s1"))
+    assert step(before, of_this, NOW).progress.stage is FINAL
+
+
+two_legs: st.SearchStrategy[Change] = st.one_of(
+    st.builds(Taken, leg=st.sampled_from([None, 0, 1])),
+    st.builds(
+        lambda leg: Began(
+            leg=leg,
+            provider="vs"[leg],
+            channel="vs"[leg],
+            leg_ends=(NOW + 60) * (1 - leg),
+            onward=Onward.IF_CERTAIN if not leg else Onward.NO,
+        ),
+        st.sampled_from([0, 1]),
+    ),
+    st.builds(lambda leg: Handed(leg=leg, provider="vs"[leg], ref=f"r{leg}", look_at=NOW + 9), st.sampled_from([0, 1])),
+    st.builds(Postponed, leg=st.sampled_from([0, 1]), until=st.just(NOW + 9), reason=st.just("overload")),
+    st.builds(lambda leg: PassedOn(leg=leg, provider="vs"[leg], reason="-"), st.sampled_from([0, 1])),
+    st.builds(LedOn, leg=st.just(0), reason=st.just("all rest")),
+    st.builds(lambda leg: Doubted(leg=leg, provider="vs"[leg], reason="-", look_at=NOW + 9), st.sampled_from([0, 1])),
+    st.builds(
+        lambda leg, state, known: Reported(
+            leg=leg if known else None, provider="vs"[leg], report=StatusReport(state=state, ref=f"r{leg}")
+        ),
+        st.sampled_from([0, 1]),
+        st.sampled_from(MessageState),
+        st.booleans(),
+    ),
+    st.builds(Settled, leg=st.sampled_from([0, 1]), state=st.sampled_from(sorted(FINAL_STATES)), reason=st.just("-")),
+    st.just("crash"),
+)
+
+
+@given(given=st.lists(two_legs, max_size=30))
+def test_two_legs_have_one_end(given: list[Change | str]) -> None:
+    now = message()
+    receipts, delivered_first, began_second = [], False, False
+    for change in given:
+        before = now.progress
+        if isinstance(change, str):
+            # What was in memory is on disk only.
+            stage = WAITING if before.stage is READY else before.stage
+            now = msgspec.structs.replace(now, progress=msgspec.structs.replace(before, stage=stage))
+            continue
+        result = step(now, change, NOW)
+        after = result.progress
+        now = msgspec.structs.replace(now, progress=after)
+        receipts += [result.notice] if result.notice else []
+        if after.stage is SENDING and after.leg == 1:
+            began_second = True
+            assert not delivered_first
+        if isinstance(change, Reported) and change.provider == "v" and change.report.state is DELIVERED:
+            delivered_first |= not began_second
+        if after.leg > before.leg:
+            # Only from the first, only for certain, and with nothing of it left.
+            assert (before.leg, after.leg, before.stage is not FINAL) == (0, 1, True)
+            assert isinstance(change, LedOn) or (
+                before.onward is IF_CERTAIN
+                and (change.report.state if isinstance(change, Reported) else change.state) in CERTAIN  # type: ignore[union-attr]
+            )
+        assert after.leg >= before.leg
+        assert not (before.stage is FINAL and after.stage is not FINAL)
+    assert len(receipts) == (now.progress.stage is FINAL)
+    if delivered_first and receipts:
+        # It may have ended before, but never in a second message.
+        assert not began_second
+
+
 # Whatever comes, in whatever order -----------------------------------------------------------------------------------
 
 providers = st.sampled_from(["a", "b"])
@@ -329,6 +526,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Handed, provider=providers, ref=references, look_at=times),
     st.builds(Postponed, until=times, reason=st.just("overload")),
     st.builds(PassedOn, provider=providers, reason=st.just("no route")),
+    st.builds(LedOn, reason=st.just("all rest")),
     st.builds(Doubted, provider=providers, ref=references, reason=st.just("time-out"), look_at=times),
     st.builds(Looked, look_at=times),
     st.builds(Reported, provider=providers, report=reports, look_at=st.sampled_from([0, NOW + 60])),
