@@ -42,7 +42,8 @@ XML_SAMPLE = (
     '<abonent phone="79801234567" client_id_message="111" /> <abonent phone="79800000003" client_id_message="112" /> '
     "</message> <message> <send_viber>1</send_viber> <name_delivery>2</name_delivery> "
     '<sender_viber>Shop</sender_viber> <text_viber>2</text_viber> <abonent phone="79801234568" '
-    'client_id_message="113" /> </message> <message> <name_delivery>3</name_delivery> <sender_viber>Shop</sender_viber> '
+    'client_id_message="113" /> </message> <message> <name_delivery>3</name_delivery> '
+    '<sender_viber>Shop</sender_viber> '
     '<text_viber>3</text_viber> <abonent phone="79801234569" /> </message> </request>'
 )
 
