@@ -1086,6 +1086,16 @@ def test_a_transport_that_never_answers_is_unclear() -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("own", [{"read": 0.02}, {"read": 0.02, "connect": None}])
+def test_an_adapter_may_be_more_impatient(run: Run, own: dict[str, float | None]) -> None:
+    async def work() -> None:
+        async with server(_silent) as (line, url):
+            with pytest.raises(Unclear, match=r"no whole answer within 0.02 s"):
+                await line.send(post(url, extensions={"timeout": own}))
+
+    run(work)
+
+
 def test_an_adapter_may_set_its_own_time_outs() -> None:
     async def work() -> None:
         seen: list[dict[str, Any]] = []
@@ -1097,6 +1107,7 @@ def test_an_adapter_may_set_its_own_time_outs() -> None:
         line = Line(httpx.MockTransport(handle), config())
         await line.send(httpx.Request("GET", "http://provider.test/"))
         await line.send(httpx.Request("GET", "http://provider.test/", extensions={"timeout": {"read": 1}}))
-        assert seen == [{"connect": 1.0, "read": 5.0, "write": 5.0, "pool": 1.0}, {"read": 1}]
+        ours = {"connect": 1.0, "read": 5.0, "write": 5.0, "pool": 1.0}
+        assert seen == [ours, ours | {"read": 1}]
 
     asyncio.run(work())

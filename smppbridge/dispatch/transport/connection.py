@@ -42,8 +42,10 @@ class Connection(asyncio.Protocol):
         self._known = known
         #: Done when nothing is left of it.
         self.lost: asyncio.Future[None] = self._loop.create_future()
-        #: When it was last given back, by the clock of the loop.
-        self.idle_since = 0.0
+        #: Whether another request may be written once the answer is there.
+        self.again = True
+        #: Nobody has used it since the pool has last looked.
+        self.rested = False
         self._transport: asyncio.Transport
         self._poll = select.poll()
         self._waiter: asyncio.Future[Answer] | None = None
@@ -52,11 +54,10 @@ class Connection(asyncio.Protocol):
 
     # What the pool asks ----------------------------------------------------------------------------------------------
 
-    @property
-    def usable(self) -> bool:
-        """Whether another request may be written. Asked of the system, since the loop may not have had the time yet to
-        tell that the peer has closed; and a peer that says something in between has nothing to say that we want."""
-        return self._again and not self._transport.is_closing() and not self._poll.poll(0)
+    def ended(self) -> bool:
+        """Whether the peer has closed an idle connection. Asked of the system, since the loop may not have had the time
+        yet to tell; and a peer that says something in between has nothing to say that we want."""
+        return not self.again or self._transport.is_closing() or bool(self._poll.poll(0))
 
     async def exchange(self, octets: bytes, seconds: float | None) -> Answer:
         """Write a request and wait for its whole answer, at most so long. Raises Unclear, and NotSent where there is
@@ -95,12 +96,12 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it, now. (Closing TLS politely takes uvloop 30 s where the peer is not polite.)"""
-        self._again = False
+        self.again = False
         self._transport.abort()
 
     def _renew(self) -> None:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self._again = True
+        self.again = True
         self._clear()
 
     def _clear(self) -> None:
@@ -146,7 +147,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._waiter is None or self._waiter.done():
-            self._again = False
+            self.again = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
@@ -184,7 +185,7 @@ class Connection(asyncio.Protocol):
         self._waiter.set_result(Answer(self._parser.get_status_code(), self._headers, b"".join(self._body)))
         # An answer to the first half of a request: the rest of it must not be taken for the next one.
         unread = self._transport.get_write_buffer_size() > 0
-        self._again = self._tunnel or (self._parser.should_keep_alive() and not unread)
+        self.again = self._tunnel or (self._parser.should_keep_alive() and not unread)
         self._clear()
 
     def _fail(self, failure: str | RequestFailed) -> None:

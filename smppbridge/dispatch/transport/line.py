@@ -14,6 +14,7 @@ import httpx
 from ...config import ProviderConfig
 from .answer import MAX_ANSWER, response, too_long
 from .failures import NotSent, RequestFailed, Unclear, reason
+from .pool import Pool
 
 #: What a transport of somebody else's raises before the first octet of a request is written. (A proxy's refusal to
 #: connect counts: nothing went past it.)
@@ -35,19 +36,23 @@ class Line:
         self._timeouts = httpx.Timeout(
             config.timeout or None, connect=config.connect_timeout or None, pool=config.connect_timeout or None
         ).as_dict()
-        # Waiting for a connection and opening it have `connect_timeout` each: with that on top, this one never strikes
-        # before the request is written, and what it ends is rightly unclear.
-        self._limit = config.timeout + 2 * config.connect_timeout if config.timeout else None
+        # Our own pool keeps these times exactly, and that costs less. For the others: waiting for a connection and
+        # opening it have `connect_timeout` each; with that on top, this one never strikes before the request is
+        # written, and what it ends is rightly unclear.
+        kept = isinstance(transport, Pool) or not config.timeout
+        self._limit = None if kept else config.timeout + 2 * config.connect_timeout
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body read. Raises NotSent or Unclear."""
         if "user-agent" not in request.headers:
             request.headers["user-agent"] = _USER_AGENT
-        request.extensions = {"timeout": self._timeouts, **request.extensions}
+        own = request.extensions.get("timeout")
+        request.extensions["timeout"] = {**self._timeouts, **own} if own else self._timeouts
         try:
+            if self._limit is None:
+                return await self._answer(request)
             async with asyncio.timeout(self._limit):
-                answer = await self._transport.handle_async_request(request)
-                return answer if answer.is_stream_consumed else await _read(request, answer)
+                return await self._answer(request)
         except RequestFailed:
             raise
         except _BEFORE as error:
@@ -57,6 +62,10 @@ class Line:
         except Exception as error:
             # Whatever a transport raises: it is not known to have been raised before the request was written.
             raise Unclear(reason(error)) from error
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        return answer if answer.is_stream_consumed else await _read(request, answer)
 
     async def close(self) -> None:
         await self._transport.aclose()

@@ -27,8 +27,8 @@ from .failures import NotSent, reason
 
 #: Connections beyond `max_in_flight`: for status questions and for the balance.
 _SPARE = 3
-#: Seconds an idle connection is kept. Servers commonly close after 5 (Apache, Node.js), and a request that is written
-#: while the server closes ends in doubt for nothing.
+#: Seconds an idle connection is kept at most. Servers commonly close after 5 (Apache, Node.js), and a request that is
+#: written while the server closes ends in doubt for nothing.
 _KEEP_IDLE = 4.0
 #: Seconds until the next address of a host is tried beside the first (RFC 8305 §5): one family may lead nowhere.
 _NEXT_ADDRESS = 0.25
@@ -122,8 +122,11 @@ class Pool(httpx.AsyncBaseTransport):
     # Connections -----------------------------------------------------------------------------------------------------
 
     async def _wait(self, seconds: float | None) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
         try:
-            async with asyncio.timeout(seconds if self._free.locked() else None):
+            async with asyncio.timeout(seconds):
                 await self._free.acquire()
         except TimeoutError as error:
             raise NotSent(f"no free connection within {seconds:g} s") from error
@@ -131,49 +134,45 @@ class Pool(httpx.AsyncBaseTransport):
     def _take(self, origin: Origin) -> Connection | None:
         """An idle connection that is certainly still open."""
         idle = self._idle.get(origin, [])
-        late = asyncio.get_running_loop().time() - _KEEP_IDLE
         while idle:
             connection = idle.pop()
-            if connection.idle_since > late and connection.usable:
+            if not connection.ended():
                 return connection
             connection.abort()
         return None
 
     def _give_back(self, origin: Origin, connection: Connection) -> None:
-        if self._closed or not connection.usable:
+        if self._closed or not connection.again:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.rested = False
         self._idle.setdefault(origin, []).append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(_KEEP_IDLE, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(_KEEP_IDLE / 2, self._sweep)
 
     def _sweep(self) -> None:
-        """Close what has been idle for too long; look again when the next one may have been."""
-        loop = asyncio.get_running_loop()
-        late = loop.time() - _KEEP_IDLE
+        """Close what was idle the last time already. Looking twice in `_KEEP_IDLE` spares each request the clock."""
         self._sweeper = None
         for origin, idle in list(self._idle.items()):
+            kept = [connection for connection in idle if not connection.rested]
             for connection in idle:
-                if connection.idle_since <= late:
+                if connection.rested:
                     connection.abort()
-            self._idle[origin] = [connection for connection in idle if connection.idle_since > late]
-            if not self._idle[origin]:
+                connection.rested = True
+            if kept:
+                self._idle[origin] = kept
+            else:
                 del self._idle[origin]
         if self._idle:
-            next_one = min(idle[0].idle_since for idle in self._idle.values())
-            self._sweeper = loop.call_at(next_one + _KEEP_IDLE, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(_KEEP_IDLE / 2, self._sweep)
 
     def _make_room(self) -> None:
         """Those that wait for another host's requests must not keep this one's from being opened."""
-        idle = [connection for waiting in self._idle.values() for connection in waiting]
-        if idle and len(self._open) >= self._most:
-            oldest = min(idle, key=lambda connection: connection.idle_since)
-            oldest.abort()
-            for waiting in self._idle.values():
-                if oldest in waiting:
-                    waiting.remove(oldest)
+        if len(self._open) >= self._most:
+            for idle in self._idle.values():
+                if idle:
+                    idle.pop(0).abort()
+                    return
 
     async def _connect(self, origin: Origin, seconds: float | None) -> Connection:
         """A new connection, ready for a request. Whatever happens until then is NotSent."""
