@@ -203,7 +203,10 @@ _HTTP = {
         "json": {"messages": [{"to": "{{ destination }}", "text": "{{ text }}", "messageId": "{{ id }}"}]},
         "each": "$.messages",
     },
-    "answer": {"each": "$.messages", "match": "$.messageId", "cost": "$.price", "reason": "$.error"},
+    "answer": {
+        "each": "$.messages", "match": "$.messageId", "success": {"where": {"$.state": "*"}}, "cost": "$.price",
+        "reason": "$.error",
+    },
     "status": {"url": "https://api.example.com/logs", "query": {"id": "{{ ref }}", "key": "{{ secret.token }}"}},
     "status_answer": {"each": "$.results", "match": "$.messageId", "state": "$.state", "err": "$.err"},
     "callback": {

@@ -59,10 +59,10 @@ class Answers:
     def _outcome(self, item: Any, reference: str, response: httpx.Response) -> Outcome:
         if not self._success(item, response.status_code) or self._fitting(item, response) is not None:
             return self._whole(item, response)
+        told = self._reader.told(item)
         id = reference or ref(item, self._id)
         if not id:
-            return InDoubt(reason=f"HTTP {response.status_code} without an id")
-        told = self._reader.told(item)
+            return InDoubt(reason=": ".join(filter(None, ("success without an id", told.said()))))
         report = self._reader.report(told, id) if self._reader.knows(told.state) else None
         return Sent(ref=id, report=report, cost=told.cost, parts=told.parts)
 

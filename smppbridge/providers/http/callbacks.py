@@ -2,7 +2,8 @@
 
 The proof is over the octets as they were sent and comes before anything is read. Without one configured everything is
 refused (403), unless the operator said `unsigned`. What is read is a message of a subscriber, a state, or something
-that `ignore` names; anything else is refused (400), so that nothing is acknowledged that we did not keep.
+that `ignore` names; anything else is refused (400), so that nothing is acknowledged that we did not keep. Where one of
+several items is such a thing, the others are kept all the same: the provider may come again with all of them.
 """
 
 from __future__ import annotations
@@ -43,13 +44,21 @@ class Callbacks:
             raise BadCallback(f"not {self._table.format}, or without what `each` names")
         reports: list[StatusReport] = []
         incoming: list[Incoming] = []
+        refused: BadCallback | None = None
         for item in items:
-            if self._incoming is not None and self._incoming.fits(item):
-                incoming.append(self._incoming.read(item))
-            elif not any(fits(item) for fits in self._ignore):
-                reports.append(self._report(item))
-        table = self._table
-        return Reply(reports=reports, incoming=incoming, body=table.answer.encode(), content_type=table.answer_type)
+            try:
+                if self._incoming is not None and self._incoming.fits(item):
+                    incoming.append(self._incoming.read(item))
+                elif not any(fits(item) for fits in self._ignore):
+                    reports.append(self._report(item))
+            except BadCallback as bad:
+                refused = bad
+        if refused is None:
+            body, type = self._table.answer.encode(), self._table.answer_type
+            return Reply(reports=reports, incoming=incoming, body=body, content_type=type)
+        if not reports and not incoming:
+            raise refused
+        return Reply(reports=reports, incoming=incoming, body=str(refused).encode(), status=refused.status)
 
     def _report(self, item: Any) -> StatusReport:
         if not self._when(item):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from ...config.secrets import Place
+from ...config.secrets import Place, secret_texts
 from . import documents
 from .settings import Condition, HttpSettings, Reading, Request
 from .wording import Wording
@@ -72,6 +72,15 @@ def _request(place: Place, table: Request) -> Found:
             inner = value if isinstance(value, list) else [value]
             if any(isinstance(one, dict | list) for one in inner):
                 yield (*place, key, name), "expected a text, a number, true, false or a list of them"
+    written = (("headers", table.headers), ("query", table.query), ("form", table.form), ("json", table.json_))
+    for key, named in written:
+        for at, value in secret_texts(named or {}):
+            if value and "{{" not in value:
+                yield (
+                    (*place, key, *at),
+                    'looks like a secret: keep it in [providers.NAME.secret] and say "{{ secret.KEY }}" here; what is '
+                    "none may stand in [providers.NAME.settings]",
+                )
 
 
 def _batch(settings: HttpSettings, _: Wording) -> Found:
@@ -122,6 +131,11 @@ def _answer(settings: HttpSettings, _: Wording) -> Found:
         )
     if settings.answer.id and settings.reference:
         yield ("answer", "id"), "stands beside reference: the provider knows a message by the one or by the other"
+    if settings.reference and not settings.answer.success.where:
+        yield (
+            ("answer", "success", "where"),
+            "is missing: with reference no id proves that a message was taken, so something else in the answer has to",
+        )
 
 
 def _status(settings: HttpSettings, _: Wording) -> Found:
@@ -132,6 +146,8 @@ def _status(settings: HttpSettings, _: Wording) -> Found:
         return
     if settings.status is None:
         yield ("status",), "is missing: expected the request whose answer [status_answer] reads"
+    if answer.each and not answer.match:
+        yield ("status_answer", "match"), "is missing: expected the path, in an item, of the id that was asked for"
     if not answer.state:
         yield ("status_answer", "state"), "is missing: expected the path of the provider's word for the state"
     if answer.not_found is not None and not answer.not_found.where:

@@ -10,7 +10,8 @@ A template is jinja2's language cut down to what cannot do harm. Two locks keep 
 * **What a template sees is plain.** Every variable is a text; `secret` and `settings` are tables of texts. jinja2's
   own sandbox stands behind that (`ImmutableSandboxedEnvironment`, no loader, no globals, our filters in place of its).
 
-No filter raises, and every variable is always there, so a template that could be rendered once can always be rendered.
+A filter that makes a text longer does so at most `_DEEPEST` times in a row. No filter raises, and every variable is
+always there, so a template that could be rendered once can always be rendered.
 
 How a value gets in depends on the place (`Mode`): in a URL it is percent-encoded, in XML escaped and freed of what XML
 cannot hold, into JSON and forms it goes as a value for their encoder. A header takes nothing that a subscriber or
@@ -43,6 +44,8 @@ Values: TypeAlias = Mapping[str, str | Mapping[str, str]]
 LONGEST = 20_000
 #: Characters that `replace` may lead to: it is the one filter that makes a text longer by a factor.
 _LARGEST = 1_000_000
+#: Filters one after the other: `hex` doubles a text each time.
+_DEEPEST = 8
 
 
 class BadTemplate(ValueError):
@@ -228,6 +231,9 @@ class Known(NamedTuple):
     tables: Mapping[str, frozenset[str]]
     #: Variables that a client or a provider wrote, so that they may hold anything.
     foreign: frozenset[str]
+    #: Variables of other places, and why they are not known here.
+    elsewhere: frozenset[str] = frozenset()
+    why: str = ""
 
 
 class Template:
@@ -267,11 +273,14 @@ def compile(source: str, mode: Mode, known: Known, *, leaf: bool = False) -> Tem
         raise BadTemplate(f"not a template: {error.message}") from None
     except (RecursionError, ValueError):
         raise BadTemplate("not a template: too deep or with a number too large") from None
-    type = _cut_type(tree) if leaf else ""
-    names = frozenset(_names(tree, known))
-    if mode is Mode.HEADER:
-        _check_header(tree, known)
-    render = environment.from_string(tree).render
+    try:
+        type = _cut_type(tree) if leaf else ""
+        names = frozenset(_names(tree, known))
+        if mode is Mode.HEADER:
+            _check_header(tree, known)
+        render = environment.from_string(tree).render
+    except (RecursionError, MemoryError, SyntaxError):
+        raise BadTemplate("not a template: too deep") from None
     return Template(source, render, names, type)
 
 
@@ -312,8 +321,9 @@ def _cut_type(tree: nodes.Template) -> str:
     return ""
 
 
-def _names(node: nodes.Node, known: Known) -> Iterator[str]:
-    """What a node and those within it use. Raises BadTemplate for whatever may not stand in a template."""
+def _names(node: nodes.Node, known: Known, filters: int = 0) -> Iterator[str]:
+    """What a node and those within it use; it stands in so many filters. Raises BadTemplate for whatever may not stand
+    in a template."""
     if not isinstance(node, _ALLOWED):
         what = _WORDS.get(type(node), f"`{type(node).__name__.lower()}`")
         raise BadTemplate(f"{what} is not possible in a template")
@@ -324,17 +334,22 @@ def _names(node: nodes.Node, known: Known) -> Iterator[str]:
         case nodes.Name(name=name):
             if name in TABLES:
                 raise BadTemplate(f"{name} is a table: expected a key of it, such as {name}.key")
+            if name in known.elsewhere - known.names:
+                raise BadTemplate(f"{name} is not known here: {known.why}")
             if name not in known.names:
                 raise BadTemplate(f'unknown variable "{name}"{did_you_mean(name, known.names)}')
             yield name
         case nodes.Filter():
             _check_filter(node)
+            filters += 1
+            if filters > _DEEPEST:
+                raise BadTemplate(f"more than {_DEEPEST} filters in a row")
         case nodes.Compare():
             _check_compare(node)
         case nodes.Const(value=value) if not isinstance(value, str | int | bool):
             raise BadTemplate(f"expected a text or a whole number, not {value}")
     for child in node.iter_child_nodes():
-        yield from _names(child, known)
+        yield from _names(child, known, filters)
 
 
 def _key(node: nodes.Getattr | nodes.Getitem, known: Known) -> str:
@@ -374,7 +389,7 @@ def _check_compare(node: nodes.Compare) -> None:
 
 def _check_header(tree: nodes.Template, known: Known) -> None:
     for name in _foreign(tree, known):
-        raise BadTemplate(f"{name} may hold a line end, which ends a header: put it through url, base64, hex or digits")
+        raise BadTemplate(f"{name} may hold what cannot stand in a header: put it through url, base64, hex or digits")
 
 
 def _foreign(node: nodes.Node, known: Known) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pdu import gsm0338
 
 from ...model import Binary, Bot, Call, Mail, Message, Notify, Sms, text_of
 
-#: Name → what it is. Whatever a client may have written is marked in `FOREIGN`.
+#: Name → what it is.
 VARIABLES: Mapping[str, str] = {
     "id": "our id of the message, a number below 2^63: the idempotency key",
     "kind": "sms, viber, …",
@@ -37,7 +37,8 @@ VARIABLES: Mapping[str, str] = {
     "bot": "of bot: `@name` or `wa:number`",
 }
 
-FOREIGN = frozenset({"text", "source", "destination", "subject", "to", "voice", "bot"})
+#: Those that may hold anything.
+FOREIGN = frozenset({"text", "source", "destination", "account", "subject", "to", "voice", "bot"})
 
 
 def of(message: Message) -> dict[str, str]:

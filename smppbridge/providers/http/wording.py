@@ -32,6 +32,14 @@ _TYPES = {
 }
 
 
+#: The variable `ref` of a message that no provider has yet.
+_REF = {"ref": "a reference"}
+
+
+class NotOneLine(ValueError):
+    """A text that cannot stand in a header."""
+
+
 class Each(NamedTuple):
     """Stands in a body where one item is written for each message."""
 
@@ -45,9 +53,11 @@ class Wording:
         self.problems: dict[Place, str] = {}
         self._settings = settings
         tables = {"secret": frozenset(settings.secret), "settings": frozenset(settings.settings)}
-        self.own = templates.Known(frozenset({"callback_token"}), tables, frozenset())
-        self.common = templates.Known(COMMON, tables, frozenset())
-        self.message = templates.Known(COMMON | variables.VARIABLES.keys(), tables, variables.FOREIGN)
+        of_message = frozenset(variables.VARIABLES)
+        why = "there is no single message that it could be of"
+        self.own = templates.Known(frozenset({"callback_token"}), tables, frozenset(), of_message, why)
+        self.common = templates.Known(COMMON, tables, frozenset(), of_message, why)
+        self.message = templates.Known(COMMON | of_message, tables, variables.FOREIGN)
         self.asking = templates.Known(self.message.names | {"ref"}, tables, variables.FOREIGN | {"ref"})
         self._base: Values = {
             "secret": settings.secret_values(),
@@ -77,10 +87,14 @@ class Wording:
             return templates.literal("")
         try:
             for sample in SAMPLES:
-                template.value(self.values({**sample, "ref": "a reference"}))
+                filled = template(self.values({**sample, **_REF}))
+                if mode is Mode.HEADER:
+                    _on_one_line(filled)
+        except NotOneLine as error:
+            self.problems.setdefault(place, str(error))
         except Exception as error:
-            # jinja2 and the filters raise whatever Python does of arguments that do not fit; nothing secret is in it.
-            self.problems.setdefault(place, f"cannot be filled in: {type(error).__name__}, look at the filters")
+            # Filters raise whatever Python does of arguments that do not fit. The text of it may hold a secret.
+            self.problems.setdefault(place, f"cannot be filled in ({type(error).__name__}): look at the filters")
         return template
 
     def values(self, of_message: Mapping[str, str]) -> Values:
@@ -93,7 +107,8 @@ class Wording:
         for template in self.send.templates + (self.status.templates if self.status else []):
             secret = any(name.startswith("secret.") for name in template.names)
             if secret and not template.names & (variables.VARIABLES.keys() | {"ref"}):
-                yield template(values)
+                filled = template(values)
+                yield from (filled, filled.partition(" ")[2])
 
 
 class RequestWording:
@@ -144,6 +159,17 @@ class RequestWording:
             case "xml" | "text" as kind:
                 self._body = compiled((*place, kind), body, Mode.XML if kind == "xml" else Mode.PLAIN)
 
+        self._try_out(place)
+
+    def _try_out(self, place: Place) -> None:
+        """The URL may still be none."""
+        if any(at[: len(place)] == place for at in self._wording.problems):
+            return
+        try:
+            self.request([{**SAMPLES[0], **_REF}])
+        except (httpx.InvalidURL, ValueError) as error:
+            self._wording.problems[(*place, "url")] = f"makes no request ({type(error).__name__})"
+
     def uses(self, name: str) -> bool:
         return any(name in template.names for template in self.templates)
 
@@ -156,7 +182,7 @@ class RequestWording:
             mark = "&" if "?" in url else "?"
             url += mark + urlencode(pairs, encoding=self._table.charset, errors="replace")
         headers = {"content-type": self._content_type()} if self._kind else {}
-        headers |= {name: _on_one_line(name, template(values)) for name, template in self._headers.items()}
+        headers |= {name: _on_one_line(template(values)) for name, template in self._headers.items()}
         return httpx.Request(self.method, url, headers=headers, content=self._content(values, several))
 
     def _content(self, values: Values, several: Sequence[Values]) -> bytes:
@@ -221,8 +247,8 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-def _on_one_line(name: str, value: str) -> str:
-    """A header's value. The templates are checked for this already; here nothing gets past it whatever they missed."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError(f"the header {name} would not be one line")
+def _on_one_line(value: str) -> str:
+    """A header's value. The templates are held to it already; here nothing gets past that they might have missed."""
+    if not (value.isascii() and value.isprintable()):
+        raise NotOneLine("a header is one line of ASCII characters")
     return value
