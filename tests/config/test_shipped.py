@@ -72,7 +72,8 @@ def test_every_example_in_it_holds(uncommented: Path) -> None:
     settings = config.load(uncommented, adapter_class)
     assert len(settings.smpp.listeners) == 2
     assert set(settings.accounts) == {"demo", "shop"}
-    assert {provider.adapter for provider in settings.providers.values()} == {"sandbox", "smsc", "omnicell", "smsgate"}
+    adapters = {provider.adapter for provider in settings.providers.values()}
+    assert adapters == {"iba", "naimar", "omnicell", "sandbox", "smsc", "smsgate"}
     assert len(settings.routes) == 4
 
 
