@@ -749,9 +749,12 @@ def test_another_word_is_an_error_and_no_end(message, door):
 @DOORS
 def test_a_question_that_fails_tells_nothing(message, door):
     one = message(progress=SENT)
-    page = answer("<html>Not found</html>", 404)
-    assert smsgate(door).asked([one], page) == [None]
-    if door != "get":
+    for page in (answer("<html>Not found</html>", 404), answer("<html>Not found</html>"), answer("")):
+        assert smsgate(door).asked([one], page) == [None]
+    if door == "get":
+        for text in (REPEATED, f"error: {REPEATED}", "Неправильный логин или пароль", "Что-то новое"):
+            assert smsgate(door).asked([one], answer(text)) == [None]
+    else:
         assert smsgate(door).asked([one], answers_with("Неправильный логин или пароль", door)[0]) == [None]
         assert smsgate(door).asked([one], told(door, "")) == [None]
         assert smsgate(door).asked([one], told(door, "deliver", ref="5")) == [None]

@@ -201,6 +201,11 @@ def _tried_before(message: Message) -> bool:
 # Answers → reports ---------------------------------------------------------------------------------------------------
 
 
+def is_state(said: str) -> bool:
+    """Whether a plain answer speaks of the message at all."""
+    return said.lower() in STATES or _words(said) == _NOT_ACCEPTED
+
+
 def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | NotFound | None:
     """What a state says. `order`: the channels by which the message was tried."""
     said = reading.text(item.get("state")).strip()

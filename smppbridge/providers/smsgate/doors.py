@@ -14,7 +14,7 @@ from lxml import etree
 from ...model import Message
 from .. import reading
 from ..base import Outcome, Sent
-from .answers import Answer, Item, failed, ours, outcomes
+from .answers import Answer, Item, failed, is_state, ours, outcomes
 from .settings import SmsgateSettings
 from .wording import Group, Value, grouped, phone
 
@@ -147,7 +147,9 @@ class Get:
         return self._get("sendmessage.php", **_who(self._settings), id_message=ids[0])
 
     def states(self, ids: Sequence[str], response: httpx.Response) -> Mapping[str, Item]:
-        return {ids[0]: {"state": _plain(response)}} if response.is_success else {}
+        # An error of the question, such as that it was asked less than a minute ago, tells nothing of the message.
+        said = _plain(response)
+        return {ids[0]: {"state": said}} if is_state(said) else {}
 
     def balance(self) -> httpx.Request:
         # smsgate httpGateDoc: what is not of the cascade has other names for the login.
