@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from pdu import MessageState
+from pdu import STAT, MessageState
 from smppbridge.config import ProviderConfig
 from smppbridge.model import (
     Binary,
@@ -18,6 +20,7 @@ from smppbridge.model import (
     Hlr,
     HlrResult,
     Incoming,
+    Kind,
     Mail,
     Ping,
     Progress,
@@ -30,7 +33,9 @@ from smppbridge.model import (
 )
 from smppbridge.providers import registry
 from smppbridge.providers.base import BadCallback, Callback, InDoubt, NotFound, Refused, Sent, Temporary, Unable
-from smppbridge.providers.smsc import ERRORS, OURS_TO_MEND, STATES, Smsc
+from smppbridge.providers.smsc import ERRORS, OURS_TO_MEND, SIGNED, STATES, Smsc
+
+PAGE = (Path(__file__).parents[2] / "docs" / "providers" / "smsc.md").read_text(encoding="utf-8")
 
 NOW = 1_800_000_000_000
 
@@ -611,3 +616,57 @@ def test_what_is_no_callback_of_the_service(body):
     with pytest.raises(BadCallback) as refused:
         smsc(callback_unsigned=True).callback(called(body=body), NOW)
     assert refused.value.status == 400
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def rows(title: str) -> list[list[str]]:
+    section = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert section, title
+    lines = [line for line in section[1].splitlines() if line.startswith("|")]
+    # The first two are the head.
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def test_the_page_names_every_kind_and_its_parameters(message, commands):
+    everywhere = {"login", "psw", "fmt", "charset", "phones", "id", "cost", "op", "sender", "valid"}
+    told = {kind.strip("`"): set(re.findall(r"`([a-z]+)", parameters)) for kind, parameters in rows("What is sent")}
+    assert told == {
+        kind.value: set(form(smsc().send([message(command=command)]))) - everywhere
+        for kind, command in {
+            **commands,
+            Kind.SMS: Sms(text="x", flash=True),
+            Kind.CALL: Call(text="x", voice="w", wait=1),
+        }.items()
+    }
+
+
+def test_the_page_names_every_status():
+    told = [(int(status.strip("`")), stat.strip("`"), number) for status, stat, number, _ in rows("Statuses")]
+    assert told == [(status, STAT[state], str(int(state))) for status, state in STATES.items()]
+
+
+def test_the_page_names_every_error(message):
+    told = {int(code.strip("`")): (outcome, err) for code, outcome, err, _ in rows("Errors")}
+    assert set(told) == {*ERRORS, 9}
+    for code, (outcome, err) in told.items():
+        (meant,) = smsc().sent([message()], answer({"error": "no", "error_code": code}))
+        name = type(meant).__name__
+        match meant:
+            case Temporary(retry_after=seconds):
+                name += f", after {seconds:g} s"
+            case Unable(everything=True):
+                name += ", everything"
+        assert outcome == name
+        assert err == (f"{meant.err:03}" if isinstance(meant, Refused | Unable) and meant.err else "")
+
+
+def test_the_page_names_the_errors_that_another_provider_may_not_have():
+    sentence = PAGE.partition("which another provider may not have:")[2].partition(".")[0]
+    assert {int(err) for err in re.findall(r"\d{3}", sentence)} == OURS_TO_MEND
+
+
+def test_the_page_names_what_is_signed():
+    told = [tuple(re.findall(r"`(\w+)`", fields)) for _, fields in rows("Callbacks")]
+    assert told == list(SIGNED.values())
