@@ -58,6 +58,7 @@ from .base import (
     Unable,
     WhenInDoubt,
 )
+from .smsgate import answers as engine
 
 #: IBA Telecom GET guide, `Send` and `deliver`; smsgate httpGateDoc has the others. Read in capitals and small letters.
 STATES = {
@@ -68,52 +69,15 @@ STATES = {
     "partly_deliver": MessageState.UNKNOWN,  # sent, and no status ever came
 }
 
-#: `err` of receipts, from the smsc list that clients know.
-NO_ROUTE = 248
-WRONG_NUMBER = 249
-FORBIDDEN_NUMBER = 252
-SPAM = 253
-UNKNOWN_SENDER = 254
-
-#: Seconds after which a request that was "sent more than once a minute" may go again.
-A_MINUTE = 60.0
-
-#: What an error in place of an id means. `0`: IBA Telecom GET guide; the sentences: smsgate httpGateDoc and xmlGateDoc.
+#: What an error in place of an id means: IBA Telecom GET guide; smsgate httpGateDoc, errors.
 ERRORS: Mapping[str, Callable[[str], Outcome]] = {
     "0": lambda said: Unable(reason=f"answered {said}", err=reading.UNKNOWN_ERROR),
-    # The account and the house.
-    "Неправильный логин или пароль": lambda said: Unable(reason=said, everything=True),
-    "Ваш аккаунт заблокирован": lambda said: Unable(reason=said, everything=True),
-    "Аккаунт заблокирован.": lambda said: Unable(reason=said, everything=True),
-    "Закончились SMS.": lambda said: Unable(reason=said, everything=True),
-    "У нас закончились SMS. Для разрешения проблемы свяжитесь с менеджером.": lambda said: Unable(
-        reason=said, everything=True
-    ),
-    # It is kept, and sent once somebody pays.
-    "Недостаточно средств для отправки SMS. "
-    "SMS будет отправлена как только вы пополните счет по данному направлению.": lambda said: InDoubt(reason=said),
-    # The number.
-    "Укажите номер телефона.": lambda said: Refused(reason=said, err=WRONG_NUMBER),
-    "Номер телефона должен быть меньше 15 символов.": lambda said: Refused(reason=said, err=WRONG_NUMBER),
-    "Номер телефона присутствует в стоп-листе.": lambda said: Refused(reason=said, err=FORBIDDEN_NUMBER),
-    "Данное направление закрыто для вас.": lambda said: Unable(reason=said, err=NO_ROUTE),
-    "Данное направление закрыто.": lambda said: Unable(reason=said, err=NO_ROUTE),
-    # The sender.
-    "Нет отправителя.": lambda said: Unable(reason=said, err=UNKNOWN_SENDER),
-    "Такого отправителя Нет.": lambda said: Unable(reason=said, err=UNKNOWN_SENDER),
-    "Отправитель не прошел модерацию.": lambda said: Unable(reason=said, err=UNKNOWN_SENDER),
-    "Отправитель не должен превышать 15 символов для цифровых номеров "
-    "и 11 символов для буквенно-числовых.": lambda said: Unable(reason=said, err=UNKNOWN_SENDER),
-    # The text.
-    "Нет текста сообщения.": lambda said: Refused(reason=said),
-    "Нет ссылки.": lambda said: Refused(reason=said),
-    "Текст SMS отклонен модератором.": lambda said: Refused(reason=said, err=SPAM),
-    # The request.
-    "Попытка отправки более одного одинакового запроса в течение минуты": lambda said: Temporary(
-        reason=said, retry_after=A_MINUTE
-    ),
-    "Данное сообщение уже было отправлено.": lambda said: InDoubt(reason=said),
+    **engine.ERRORS,
+    engine.REPEATED: lambda said: Temporary(reason=said, retry_after=engine.A_MINUTE),
+    engine.SENT_BEFORE: lambda said: InDoubt(reason=said),
 }
+
+_BY_SENTENCE = {engine.sentence(error): error for error in ERRORS}
 
 #: Of several recipients one alone may be the cause.
 OF_ONE_NUMBER = frozenset(
@@ -178,9 +142,9 @@ class Iba(Provider[IbaSettings]):
 
     def objection(self, message: Message) -> Refused | Unable | None:
         if not _PLAIN_NUMBER.fullmatch(_phone(message)):
-            return Refused(reason="not an international number", err=WRONG_NUMBER)
+            return Refused(reason="not an international number", err=engine.WRONG_NUMBER)
         if not _SENDER.fullmatch(self._sender(message)):
-            return Unable(reason="the sender is neither 1 to 11 Latin characters nor digits", err=UNKNOWN_SENDER)
+            return Unable(reason="the sender is neither 1 to 11 Latin characters nor digits", err=engine.NO_SENDER)
         try:
             text_of(message.command).encode(self.settings.charset)
         except UnicodeEncodeError:
@@ -223,7 +187,7 @@ class Iba(Provider[IbaSettings]):
     def balance_read(self, response: httpx.Response) -> str:
         answer = _decoded(response.content).strip() if response.is_success else ""
         # An account without money has a currency beside its 0; alone it is the sign of an error.
-        if "<" in answer or not re.search(r"[0-9]", answer) or _words(answer) in _BY_WORDS:
+        if "<" in answer or not re.search(r"[0-9]", answer) or engine.sentence(answer) in _BY_SENTENCE:
             raise ValueError(f"HTTP {response.status_code}, {_quoted(answer)} instead of a balance")
         # What follows the sum and the currency are sums by direction.
         return " ".join(answer.split()[:2])
@@ -276,7 +240,7 @@ def _bare(phone: str) -> str:
 def _outcomes(answer: str, count: int) -> Sequence[Outcome]:
     if count == 1:
         return [_outcome(answer)]
-    if (error := _BY_WORDS.get(_words(answer))) is not None:
+    if (error := _BY_SENTENCE.get(engine.sentence(answer))) is not None:
         if error in OF_ONE_NUMBER:
             return [Temporary(reason=f"{error}, to {count} numbers; each goes alone")] * count
         return [ERRORS[error](error)] * count
@@ -288,19 +252,11 @@ def _outcomes(answer: str, count: int) -> Sequence[Outcome]:
 
 def _outcome(answer: str) -> Outcome:
     """What stands in the place of one recipient."""
-    if (error := _BY_WORDS.get(_words(answer))) is not None:
+    if (error := _BY_SENTENCE.get(engine.sentence(answer))) is not None:
         return ERRORS[error](error)
     if _ID.fullmatch(answer):
         return Sent(ref=answer)
     return InDoubt(reason=f"{_quoted(answer)} is neither an id nor an error that is known")
-
-
-def _words(answer: str) -> str:
-    """An error as it is looked for: whatever its capitals, its blanks, its full stop and the "error:" before it."""
-    return " ".join(answer.casefold().removeprefix("error:").rstrip(". ").split())
-
-
-_BY_WORDS = {_words(error): error for error in ERRORS}
 
 
 def _quoted(answer: str) -> str:

@@ -241,11 +241,18 @@ def test_answers_to_sending(message, body, count, outcomes):
 #: What each error comes to for the only recipient, and for two.
 TABLE: list[tuple[str, type[Outcome], int, type[Outcome]]] = [
     ("0", Unable, 99, Temporary),
-    ("Неправильный логин или пароль", Unable, 0, Unable),
+    ("Неправильный формат XML документа", Unable, 0, Unable),
+    ("Неправильный формат JSON документа", Unable, 0, Unable),
     ("Ваш аккаунт заблокирован", Unable, 0, Unable),
-    ("Аккаунт заблокирован.", Unable, 0, Unable),
-    ("Закончились SMS.", Unable, 0, Unable),
+    ("Неправильный логин или пароль", Unable, 0, Unable),
+    ("POST данные отсутствуют", Unable, 0, Unable),
     ("У нас закончились SMS. Для разрешения проблемы свяжитесь с менеджером.", Unable, 0, Unable),
+    ("Закончились SMS.", Unable, 0, Unable),
+    ("Аккаунт заблокирован.", Unable, 0, Unable),
+    ("Укажите номер телефона.", Refused, 249, Temporary),
+    ("Номер телефона присутствует в стоп-листе.", Refused, 252, Temporary),
+    ("Данное направление закрыто для вас.", Unable, 248, Temporary),
+    ("Данное направление закрыто.", Unable, 248, Temporary),
     (
         "Недостаточно средств для отправки SMS. SMS будет отправлена как только вы пополните счет по данному "
         "направлению.",
@@ -253,23 +260,19 @@ TABLE: list[tuple[str, type[Outcome], int, type[Outcome]]] = [
         0,
         InDoubt,
     ),
-    ("Укажите номер телефона.", Refused, 249, Temporary),
-    ("Номер телефона должен быть меньше 15 символов.", Refused, 249, Temporary),
-    ("Номер телефона присутствует в стоп-листе.", Refused, 252, Temporary),
-    ("Данное направление закрыто для вас.", Unable, 248, Temporary),
-    ("Данное направление закрыто.", Unable, 248, Temporary),
+    ("Текст SMS отклонен модератором.", Refused, 253, Refused),
     ("Нет отправителя.", Unable, 254, Unable),
-    ("Такого отправителя Нет.", Unable, 254, Unable),
-    ("Отправитель не прошел модерацию.", Unable, 254, Unable),
     (
         "Отправитель не должен превышать 15 символов для цифровых номеров и 11 символов для буквенно-числовых.",
-        Unable,
+        Refused,
         254,
-        Unable,
+        Refused,
     ),
+    ("Номер телефона должен быть меньше 15 символов.", Refused, 249, Temporary),
     ("Нет текста сообщения.", Refused, 0, Refused),
-    ("Нет ссылки.", Refused, 0, Refused),
-    ("Текст SMS отклонен модератором.", Refused, 253, Refused),
+    ("Нет ссылки.", Unable, 0, Unable),
+    ("Такого отправителя Нет.", Unable, 254, Unable),
+    ("Отправитель не прошел модерацию.", Unable, 254, Unable),
     ("Попытка отправки более одного одинакового запроса в течение минуты", Temporary, 0, Temporary),
     ("Данное сообщение уже было отправлено.", InDoubt, 0, InDoubt),
 ]
@@ -295,7 +298,7 @@ def test_what_refuses_everything_opens_the_breaker(message):
     for words, *_ in TABLE:
         (outcome,) = iba().sent([message()], answer(words))
         everything = isinstance(outcome, Unable) and outcome.everything
-        assert everything is any(word in words for word in ("логин", "аккаунт", "Аккаунт", "акончились")), words
+        assert everything is any(word in words for word in ("логин", "аккаунт", "Аккаунт", "акончились", "POST")), words
 
 
 def test_the_same_request_waits_for_a_minute(message):

@@ -85,13 +85,13 @@ ERRORS: Mapping[str, Callable[[str], Outcome]] = {
 }
 
 
-def _words(said: str) -> str:
+def sentence(said: str) -> str:
     """A sentence as it is compared: without what differs between the platform's documents."""
     return " ".join(said.casefold().split()).removeprefix("error:").strip(" .")
 
 
-_BY_WORDS = {_words(text): meaning for text, meaning in ERRORS.items()}
-_NOT_ACCEPTED, _SENT_BEFORE, _REPEATED = _words(NOT_ACCEPTED), _words(SENT_BEFORE), _words(REPEATED)
+_BY_WORDS = {sentence(text): meaning for text, meaning in ERRORS.items()}
+_NOT_ACCEPTED, _SENT_BEFORE, _REPEATED = sentence(NOT_ACCEPTED), sentence(SENT_BEFORE), sentence(REPEATED)
 
 
 # Answers → outcomes --------------------------------------------------------------------------------------------------
@@ -161,14 +161,14 @@ def _outcome(message: Message, group: Group, item: Item, response: httpx.Respons
 
 def _not_taken(said: str, message: Message, response: httpx.Response) -> Outcome:
     """An error without an id: an error that nobody knows says at least that there is no message."""
-    if _words(said) in _KNOWN:
+    if sentence(said) in _KNOWN:
         return failed(said, message, response, ours(message))
     return Unable(reason=said[:200], err=reading.UNKNOWN_ERROR)
 
 
 def failed(said: str, message: Message, response: httpx.Response, reference: str) -> Outcome:
     """What an error means. `reference`: the id of ours that the platform was told; empty: none."""
-    words, reason = _words(said), said[:200]
+    words, reason = sentence(said), said[:200]
     if words == _SENT_BEFORE:
         return _sent_before(message, reason, reference)
     if words == _REPEATED:
@@ -203,7 +203,7 @@ def _tried_before(message: Message) -> bool:
 
 def is_state(said: str) -> bool:
     """Whether a plain answer speaks of the message at all."""
-    return said.lower() in STATES or _words(said) == _NOT_ACCEPTED
+    return said.lower() in STATES or sentence(said) == _NOT_ACCEPTED
 
 
 def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | NotFound | None:
@@ -211,7 +211,7 @@ def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | Not
     said = reading.text(item.get("state")).strip()
     if not said:
         return None
-    if _words(said) == _NOT_ACCEPTED:
+    if sentence(said) == _NOT_ACCEPTED:
         return NotFound(reason=said)
     state = STATES.get(said.lower(), MessageState.UNKNOWN)
     legs = {channel: reading.text(item.get(f"state_{channel}")).strip().lower() for channel in CHANNELS}
