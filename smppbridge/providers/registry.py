@@ -1,7 +1,8 @@
 """From the name in the configuration to a provider that is ready to translate.
 
-The file name in this folder is the registration: `adapter = "smsc"` is the one `Provider` in `smsc.py`. A dotted name,
-such as `adapter = "mycompany.sms.MyProvider"`, is a class of somebody else's package.
+The name of a file in this folder, or of a package for an adapter that fills several, is the registration:
+`adapter = "smsc"` is the one `Provider` in `smsc.py`, `adapter = "smsgate"` the one in `smsgate/__init__.py`. A dotted
+name, such as `adapter = "mycompany.sms.MyProvider"`, is a class of somebody else's package.
 
 What can go wrong: `UnknownAdapter` (no such file, package or class) and `BadSettings` (keys of the table; every one is
 named with what was expected, and never with what stood there, because that may be a password).

@@ -10,12 +10,16 @@ from smppbridge.providers import registry
 from smppbridge.providers.base import Provider
 from smppbridge.providers.sandbox import Sandbox
 from smppbridge.providers.smsc import Smsc
+from smppbridge.providers.smsgate import Smsgate
 
 
 def test_the_file_name_is_the_registration():
     assert {"sandbox", "skeleton", "smsc"} < set(registry.names())
     assert list(registry.names()) == sorted(registry.names())
     assert registry.adapter_class("smsc") is Smsc
+    # A package, for an adapter that fills several files; what stands beside the class is no adapter.
+    assert registry.adapter_class("smsgate") is Smsgate
+    assert not {"doors", "settings"} & set(registry.names())
 
 
 @pytest.mark.parametrize("name", ["nothing", "base", "registry", "reading", "", "Smsc"])
