@@ -3,7 +3,7 @@
 A template is jinja2's language cut down to what cannot do harm. Two locks keep it so:
 
 * **What may stand in it is a list.** Before anything is compiled every node of the parsed template is looked at. There
-  are names, constants, filters, `~`, comparisons for equality, `and`, `or`, `not` and `if`. There is no loop, no call,
+  are names, texts, filters, `~`, comparisons for equality, `and`, `or`, `not` and `if`. There is no loop, no call,
   no attribute of an object, no arithmetic, no macro, no import: jinja2's sandbox leaves those in, and says itself that
   a template can then take all the memory there is (`'a' * 10**9`, `range`, `str.format` with a width). Without them
   what comes out is at most as long as what went in times the length of the template.
@@ -33,6 +33,7 @@ from xml.sax.saxutils import escape
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from ...config.mistakes import did_you_mean
 from .. import reading
@@ -85,7 +86,7 @@ def _no_plus(value: str) -> str:
 
 
 def _is_number(value: str) -> bool:
-    return re.fullmatch(r"\+?[0-9 ()-]*[0-9][0-9 ()-]*", value) is not None
+    return re.fullmatch(r"\+?[0-9 ()-]+", value) is not None and any(map(str.isdigit, value))
 
 
 def _limit(value: str, characters: int) -> str:
@@ -183,14 +184,26 @@ CLEANING = frozenset(
     {"digits", "at_least", "at_most", "divided", "date", "url", "hex", "base64", "md5", "sha1", "sha256", "hmac"}
 )
 
+#: What stands in the brackets of a filter: n for a whole number, t for a text; in capitals where it may be left out.
+_ARGUMENTS: Mapping[str, str] = {
+    "limit": "n",
+    "default": "t",
+    "replace": "tt",
+    "at_least": "n",
+    "at_most": "n",
+    "divided": "n",
+    "date": "T",
+    "hmac": "ttT",
+}
+
 #: Filters whose constants have to be these.
 _CHOICES: Mapping[str, Callable[[list[Any]], str]] = {
     "date": lambda given: (
-        "" if re.fullmatch(r"([^%]|%[YmdHMSjyTFzZs%])*", str(given[0]) if given else "")
+        "" if re.fullmatch(r"([^%]|%[YmdHMSjyTFzZs%])*", str(given[0] or "%"))
         else "date: expected a format of %Y %m %d %H %M %S %j %y %F %T %z %Z %s"
     ),
     "hmac": lambda given: (
-        "" if given and given[0] in ("md5", "sha1", "sha256", "sha512") and given[2:] in ([], ["hex"], ["base64"])
+        "" if given[0] in ("md5", "sha1", "sha256", "sha512") and given[2:] in ([], ["hex"], ["base64"])
         else 'hmac: expected hmac("sha256", key) or hmac("sha256", key, "base64"), with md5, sha1, sha256 or sha512'
     ),
 }  # fmt: skip
@@ -199,8 +212,8 @@ _CHOICES: Mapping[str, Callable[[list[Any]], str]] = {
 # What may stand in a template ----------------------------------------------------------------------------------------
 
 _ALLOWED = (
-    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Filter, nodes.Getattr,
-    nodes.Getitem, nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat,
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Filter, nodes.Getitem,
+    nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat,
 )  # fmt: skip
 
 _WORDS: Mapping[type[nodes.Node], str] = {
@@ -274,6 +287,7 @@ def compile(source: str, mode: Mode, known: Known, *, leaf: bool = False) -> Tem
     except (RecursionError, ValueError):
         raise BadTemplate("not a template: too deep or with a number too large") from None
     try:
+        tree = _Keys().visit(tree)
         type = _cut_type(tree) if leaf else ""
         names = frozenset(_names(tree, known))
         if mode is Mode.HEADER:
@@ -290,8 +304,13 @@ def _environment(finalize: Callable[[str], str] | None) -> ImmutableSandboxedEnv
     )
     environment.globals = {}
     environment.tests = {}
-    environment.filters = dict(FILTERS)
+    environment.filters = {name: _of_text(filter) for name, filter in FILTERS.items()}
     return environment
+
+
+def _of_text(filter: Callable[..., str]) -> Callable[..., str]:
+    """A comparison may stand before a filter: then it is one of a truth."""
+    return lambda value, *arguments: filter(str(value), *arguments)
 
 
 def _in_xml(value: object) -> str:
@@ -308,6 +327,13 @@ _ENVIRONMENTS = {
     Mode.URL: _environment(_in_url),
     Mode.XML: _environment(_in_xml),
 }
+
+
+class _Keys(NodeTransformer):
+    """`secret.items` is the key of that name and not what Python has under it: the two ways to write a key are one."""
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Getitem:
+        return nodes.Getitem(self.visit(node.node), nodes.Const(node.attr), node.ctx, lineno=node.lineno)
 
 
 def _cut_type(tree: nodes.Template) -> str:
@@ -328,7 +354,7 @@ def _names(node: nodes.Node, known: Known, filters: int = 0) -> Iterator[str]:
         what = _WORDS.get(type(node), f"`{type(node).__name__.lower()}`")
         raise BadTemplate(f"{what} is not possible in a template")
     match node:
-        case nodes.Getattr() | nodes.Getitem():
+        case nodes.Getitem():
             yield _key(node, known)
             return
         case nodes.Name(name=name):
@@ -346,16 +372,24 @@ def _names(node: nodes.Node, known: Known, filters: int = 0) -> Iterator[str]:
                 raise BadTemplate(f"more than {_DEEPEST} filters in a row")
         case nodes.Compare():
             _check_compare(node)
-        case nodes.Const(value=value) if not isinstance(value, str | int | bool):
-            raise BadTemplate(f"expected a text or a whole number, not {value}")
-    for child in node.iter_child_nodes():
+        case nodes.Const(value=value) if not isinstance(value, str):
+            raise BadTemplate(f'every value is a text: expected "{value}"')
+        case nodes.CondExpr(expr2=None):
+            raise BadTemplate("expected if … else …: say else '' for nothing")
+    for child in _children(node):
         yield from _names(child, known, filters)
 
 
-def _key(node: nodes.Getattr | nodes.Getitem, known: Known) -> str:
+def _children(node: nodes.Node) -> Iterator[nodes.Node]:
+    """Without the whole numbers in the brackets of a filter, which `_check_filter` has looked at."""
+    for child in node.iter_child_nodes():
+        number = isinstance(node, nodes.Filter) and isinstance(child, nodes.Const) and child is not node.node
+        if not number:
+            yield child
+
+
+def _key(node: nodes.Getitem, known: Known) -> str:
     match node:
-        case nodes.Getattr(node=nodes.Name(name=table), attr=key) if table in TABLES:
-            pass
         case nodes.Getitem(node=nodes.Name(name=table), arg=nodes.Const(value=str(key))) if table in TABLES:
             pass
         case _:
@@ -372,19 +406,21 @@ def _check_filter(node: nodes.Filter) -> None:
         raise BadTemplate(f"{node.name} can only be the last filter of a whole value in json, form or query")
     if node.name not in FILTERS:
         raise BadTemplate(f'unknown filter "{node.name}"{did_you_mean(node.name, [*FILTERS, *TYPES])}')
+    wanted = _ARGUMENTS.get(node.name, "")
     given = [one.value if isinstance(one, nodes.Const) else None for one in node.args]
-    if (choice := _CHOICES.get(node.name)) and (given or node.name != "date") and (wrong := choice(given)):
+    kinds = "".join("n" if type(one) is int else "t" if one is None or type(one) is str else "?" for one in given)
+    least = len(wanted.rstrip("T"))
+    if not (least <= len(kinds) and wanted.lower().startswith(kinds)):
+        brackets = ", ".join("a whole number" if one == "n" else "a text" for one in wanted.lower()) or "nothing"
+        raise BadTemplate(f"{node.name}: expected {brackets} in brackets")
+    if given and (choice := _CHOICES.get(node.name)) and (wrong := choice(given)):
         raise BadTemplate(wrong)
 
 
 def _check_compare(node: nodes.Compare) -> None:
-    """Every variable is a text, so only texts compare."""
     for operand in node.ops:
-        if operand.op not in ("eq", "ne", "in", "notin"):
-            raise BadTemplate("only ==, !=, in and not in compare: every variable is a text")
-    for side in (node.expr, *(operand.expr for operand in node.ops)):
-        if isinstance(side, nodes.Const) and not isinstance(side.value, str):
-            raise BadTemplate(f'every variable is a text: compare with "{side.value}"')
+        if operand.op not in ("eq", "ne"):
+            raise BadTemplate("only == and != compare: every value is a text")
 
 
 def _check_header(tree: nodes.Template, known: Known) -> None:
