@@ -61,7 +61,7 @@ class Callbacks:
     def router(self) -> APIRouter:
         router = APIRouter()
         for path in ("/callback/{name}/{token}", "/callback/{name}/{token}/{rest:path}"):
-            router.add_api_route(path, self.answer, methods=["GET", "POST"], include_in_schema=False)
+            router.add_route(path, self.answer, methods=["GET", "POST"], include_in_schema=False)
         return router
 
     async def answer(self, request: Request) -> Response:
