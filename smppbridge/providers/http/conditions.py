@@ -28,16 +28,15 @@ class Fits:
     def __call__(self, document: Any, status: int = 200) -> bool:
         if self._status and not {str(status), f"{status // 100}xx"} & set(self._status):
             return False
-        return all(
-            any(_is(documents.text(documents.find(document, path)), word) for word in words)
-            for path, words in self._where
-        )
+        return all(any(_is(documents.find(document, path), word) for word in words) for path, words in self._where)
 
 
-def _is(found: str, word: str) -> bool:
-    if word == "*":
-        return bool(found)
-    return found.startswith(word[:-1]) if word.endswith("*") else found == word
+def _is(found: Any, word: str) -> bool:
+    nothing = found is None or found in ("", [], {})
+    if word in ("", "*"):
+        return nothing == (word == "")
+    written = documents.text(found)
+    return written.startswith(word[:-1]) if word.endswith("*") else written == word
 
 
 class Told(NamedTuple):
