@@ -32,6 +32,10 @@ class Pusher:
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
+    async def settled(self) -> None:
+        """Until nothing is under way."""
+        await asyncio.gather(*self._work)
+
     async def close(self) -> None:
         for task in self._work:
             task.cancel()

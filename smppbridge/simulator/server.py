@@ -89,6 +89,10 @@ class Simulator:
         self._closing.set()
         await self._pusher.close()
 
+    async def settled(self) -> None:
+        """Until every push has been taken or given up."""
+        await self._pusher.settled()
+
     # A vendor
 
     async def _play(self, vendor: Vendor, path: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +132,7 @@ class Simulator:
         answer = vendor.answer(asked)
         vendor.partial = False
         for push in vendor.pushes:
-            self._push(push)
+            self.push(push)
         vendor.pushes.clear()
         return answer
 
@@ -188,7 +192,8 @@ class Simulator:
             url_length=len(address) + 1 + len(scope["query_string"]),
         )
 
-    def _push(self, push: Push) -> None:
+    def push(self, push: Push) -> None:
+        """Make it, in the background."""
         remember(self.pushes, f"{push.vendor} {push.what} {push.ref} {push.query}", push, self.settings.shown)
         self._pusher.push(push)
 
@@ -198,7 +203,7 @@ class Simulator:
         """A subscriber writes; None: the vendor has no such thing."""
         push = self.vendors[name].incoming(reply, self._clock())
         if push is not None:
-            self._push(push)
+            self.push(push)
         return push
 
     def messages(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ XML_SAMPLE = (
     "</message> <message> <send_viber>1</send_viber> <name_delivery>2</name_delivery> "
     '<sender_viber>Shop</sender_viber> <text_viber>2</text_viber> <abonent phone="79801234568" '
     'client_id_message="113" /> </message> <message> <name_delivery>3</name_delivery> '
-    '<sender_viber>Shop</sender_viber> '
+    "<sender_viber>Shop</sender_viber> "
     '<text_viber>3</text_viber> <abonent phone="79801234569" /> </message> </request>'
 )
 

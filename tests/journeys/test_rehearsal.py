@@ -1,0 +1,408 @@
+"""Every provider of conf/rehearsal.toml, by smpplib through the gateway and over real HTTP to the simulator.
+
+What the simulator has processed would have been charged: whatever breaks on the way, it is one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import smpplib.client
+import smpplib.consts
+
+from smppbridge.simulator.mischief import Fault, Misbehaviour
+from smppbridge.simulator.server import Simulator
+from smppbridge.simulator.vendor import Push, Reply, Settings, Vendor
+from smppbridge.web.listener import Listener
+
+from .conftest import Running
+
+SHIPPED = Path(__file__).parents[2] / "conf" / "rehearsal.toml"
+#: Seconds until something that has to come counts as missing.
+PATIENCE = 20.0
+
+
+class Case(NamedTuple):
+    """A provider of the configuration. The source address chooses it."""
+
+    source: str
+    vendor: str
+    #: Where it sends; endings take the place of the last four digits.
+    to: str
+    #: What becomes of a message that was processed and whose answer never came.
+    in_doubt: str
+
+
+CASES = [
+    Case("omnicell", "omnicell", "380631111111", "UNKNOWN"),
+    Case("omnikey", "omnicell", "380631111111", "DELIVRD"),
+    Case("smsgate", "smsgate", "79801234567", "DELIVRD"),
+    Case("smsgate-xml", "smsgate", "79801234567", "DELIVRD"),
+    Case("smsgate-get", "smsgate", "79801234567", "UNKNOWN"),
+    Case("iba", "iba", "375291234567", "UNKNOWN"),
+    Case("naimar", "naimar", "421901727051", "DELIVRD"),
+    Case("smsc", "smsc", "79991234567", "DELIVRD"),
+]
+each = pytest.mark.parametrize("case", CASES, ids=[case.source for case in CASES])
+
+
+class Stage:
+    """The simulator in a thread of its own, and a configuration that knows where everybody is."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.smpp, self.http = free_port(), free_port()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="simulator")
+        self.thread.start()
+        told = {"delay": 0.2, "retry": 0.1, "tries": 200} | settings
+        self.simulator = Simulator(Settings(callback=f"http://127.0.0.1:{self.http}", **told))
+        self.listener: Listener = self.call(Listener.start(self.simulator, "127.0.0.1:0"))
+        self.config = folder / "rehearsal.toml"
+        self.config.write_text(self._configured(folder), encoding="utf-8")
+        # As it is shipped: anybody may read it.
+        self.config.chmod(0o644)
+
+    def _configured(self, folder: Path) -> str:
+        text = SHIPPED.read_text(encoding="utf-8")
+        for old, new in (
+            ("127.0.0.1:2775", f"127.0.0.1:{self.smpp}"),
+            ("127.0.0.1:8080", f"127.0.0.1:{self.http}"),
+            ("127.0.0.1:8099", self.listener.address),
+            ("var/rehearsal.db", f"{folder}/rehearsal.db"),
+            # Shorter still than in a rehearsal.
+            ('timeout = "3s"', 'timeout = "600ms"'),
+            ('poll_first = "2s"', 'poll_first = "300ms"'),
+            ('retry_first = "1s"', 'retry_first = "100ms"'),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        return text
+
+    def call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+
+    def do(self, work: Callable[[], Any]) -> Any:
+        """Something that takes no time, in the simulator's own loop."""
+
+        async def done() -> Any:
+            return work()
+
+        return self.call(done())
+
+    def vendor(self, case: Case) -> Vendor:
+        return self.simulator.vendors[case.vendor]
+
+    def misbehave(self, case: Case, fault: Fault | None, times: int | None = None) -> None:
+        self.vendor(case).mischief.set(Misbehaviour(fault=fault, times=times))
+
+    def write(self, vendor: str, reply: Reply) -> Push:
+        push = self.do(lambda: self.simulator.write(vendor, reply))
+        assert push is not None
+        return push
+
+    def close(self) -> None:
+        async def closed() -> None:
+            await self.simulator.close()
+            await self.listener.stop()
+
+        self.call(closed())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Client:
+    """An ordinary client, on smpplib."""
+
+    def __init__(self, port: int) -> None:
+        self.client = smpplib.client.Client("127.0.0.1", port, timeout=0.2, allow_unknown_opt_params=True)
+        self.ids: list[str] = []
+        self.receipts: dict[str, str] = {}
+        self.incoming: list[Any] = []
+        self.client.set_message_sent_handler(self._sent)
+        self.client.set_message_received_handler(self._received)
+        self.client.connect()
+        self.client.bind_transceiver(system_id="demo", password="demo")
+
+    def submit(self, text: str, case: Case, to: str = "", source: str = "") -> str:
+        """The id that the gateway answers with."""
+        before = len(self.ids)
+        self.client.send_message(
+            source_addr=source or case.source,
+            destination_addr=to or case.to,
+            short_message=text.encode("ascii"),
+            registered_delivery=1,
+        )
+        self._read(lambda: len(self.ids) > before)
+        return self.ids[-1]
+
+    def stat(self, id: str) -> str:
+        """The final state of a message, once its receipt has come."""
+        self._read(lambda: id in self.receipts)
+        found = re.search(r"stat:(\w+)", self.receipts[id])
+        assert found
+        return found[1]
+
+    def next_incoming(self) -> Any:
+        self._read(lambda: bool(self.incoming))
+        return self.incoming.pop(0)
+
+    def close(self) -> None:
+        self.client.state = smpplib.consts.SMPP_CLIENT_STATE_OPEN
+        self.client.disconnect()
+
+    def _sent(self, pdu: Any) -> None:
+        assert not pdu.is_error()
+        self.ids.append(pdu.message_id.decode())
+
+    def _received(self, pdu: Any) -> int:
+        if pdu.receipted_message_id:
+            self.receipts[pdu.receipted_message_id.decode().rstrip("\0")] = pdu.short_message.decode()
+        else:
+            self.incoming.append(pdu)
+        return 0
+
+    def _read(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < deadline
+            self.client.read_once()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """For the simulator, where a test wants others."""
+    return {}
+
+
+@pytest.fixture
+def stage(tmp_path: Path, settings: dict[str, Any]) -> Iterator[Stage]:
+    stage = Stage(tmp_path, settings)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def run(stage: Stage) -> Iterator[Callable[[], Running]]:
+    """Start the gateway; what runs is stopped at the end."""
+    running: list[Running] = []
+
+    def run() -> Running:
+        running.append(Running(stage.config))
+        return running[-1]
+
+    yield run
+    for gateway in running:
+        gateway.stop()
+
+
+@pytest.fixture
+def connect(stage: Stage) -> Iterator[Callable[[], Client]]:
+    clients: list[Client] = []
+
+    def connect() -> Client:
+        clients.append(Client(stage.smpp))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+Run = Callable[[], Running]
+Connect = Callable[[], Client]
+
+
+# Sending -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.journey
+@each
+def test_a_message_and_its_receipt(stage: Stage, run: Run, connect: Connect, case: Case) -> None:
+    run()
+    client = connect()
+    assert client.stat(client.submit("Hello & <all>", case)) == "DELIVRD"
+    [message] = stage.vendor(case).messages.values()
+    assert (message.to, message.text) == (case.to, "Hello & <all>")
+
+
+@pytest.mark.journey
+@each
+def test_a_refusal_costs_nothing(stage: Stage, run: Run, connect: Connect, case: Case) -> None:
+    run()
+    client = connect()
+    assert client.stat(client.submit("Hello", case, to=f"{case.to[:-4]}0003")) == "REJECTD"
+    assert stage.vendor(case).counts.processed == 0
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("fault", [Fault.TIMEOUT, Fault.RESET, Fault.GARBLED, Fault.EMPTY])
+@each
+def test_an_answer_that_is_lost_costs_nothing_more(
+    stage: Stage, run: Run, connect: Connect, case: Case, fault: Fault
+) -> None:
+    run()
+    client = connect()
+    stage.misbehave(case, fault, times=1)
+    assert client.stat(client.submit("Hello", case)) == case.in_doubt
+    assert stage.vendor(case).counts.processed == 1
+
+
+@pytest.mark.journey
+@each
+def test_what_was_not_taken_goes_later(stage: Stage, run: Run, connect: Connect, case: Case) -> None:
+    run()
+    client = connect()
+    stage.vendor(case).mischief.set(Misbehaviour(fault=Fault.BUSY, times=1, seconds=1))
+    assert client.stat(client.submit("Hello", case)) == "DELIVRD"
+    assert stage.vendor(case).counts.processed == 1
+
+
+# Restarts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("settings", [{"delay": 1.0, "minute": 0.5}], ids=["slow"])
+@each
+def test_a_restart_between_sending_and_delivery(stage: Stage, run: Run, connect: Connect, case: Case) -> None:
+    first = run()
+    client = connect()
+    id = client.submit("Hello", case)
+    until(lambda: stage.vendor(case).counts.processed == 1)
+    client.close()
+    first.stop()
+    run()
+    assert connect().stat(id) == "DELIVRD"
+    assert stage.vendor(case).counts.processed == 1
+
+
+@pytest.mark.journey
+@each
+def test_a_crash_between_sending_and_recording(stage: Stage, run: Run, connect: Connect, case: Case) -> None:
+    """The provider has processed the request, and the gateway dies before it has an answer."""
+    stage.misbehave(case, Fault.TIMEOUT)
+    command = [sys.executable, "-m", "smppbridge", "serve", "--config", str(stage.config)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: reachable(stage.smpp))
+        client = connect()
+        id = client.submit("Hello", case)
+        until(lambda: stage.vendor(case).counts.processed == 1)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE)
+    client.close()
+    stage.misbehave(case, None)
+    run()
+    assert connect().stat(id) == case.in_doubt
+    assert stage.vendor(case).counts.processed == 1
+
+
+def reachable(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+# Messages of subscribers ---------------------------------------------------------------------------------------------
+
+WRITING = ["omnicell", "smsgate", "iba", "naimar", "smsc"]
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("vendor", WRITING)
+def test_a_subscriber_writes_while_the_gateway_is_away(stage: Stage, run: Run, connect: Connect, vendor: str) -> None:
+    push = stage.write(vendor, Reply(source="421901727051", destination="7401", text="Yes & <no>"))
+    until(lambda: push.tries >= 2)
+    assert not push.done
+    run()
+    pdu = connect().next_incoming()
+    # An interactive notification of Omnicell names no number of ours: it stands in the configuration.
+    number = "4321" if vendor == "omnicell" else "7401"
+    assert (pdu.source_addr, pdu.destination_addr) == (b"421901727051", number.encode())
+    assert pdu.short_message == b"Yes & <no>"
+    until(lambda: push.done)
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("vendor", WRITING)
+def test_a_message_that_is_pushed_again_comes_once(stage: Stage, run: Run, connect: Connect, vendor: str) -> None:
+    run()
+    client = connect()
+    push = stage.write(vendor, Reply(source="421901727051", destination="7401", text="once"))
+    until(lambda: push.done)
+
+    def again() -> None:
+        push.done = False
+        stage.simulator.push(push)
+
+    stage.do(again)
+    until(lambda: push.done)
+    stage.write(vendor, Reply(source="421901727051", destination="7401", text="and another"))
+    assert [client.next_incoming().short_message for _ in range(2)] == [b"once", b"and another"]
+
+
+# What only one of them has -------------------------------------------------------------------------------------------
+
+NAIMAR = next(case for case in CASES if case.source == "naimar")
+SMSGATE = next(case for case in CASES if case.source == "smsgate")
+
+
+@pytest.mark.journey
+def test_a_billed_message_answers_one_of_the_subscriber(stage: Stage, run: Run, connect: Connect) -> None:
+    run()
+    client = connect()
+    assert client.stat(client.submit("too early", NAIMAR, source="7401")) == "REJECTD"
+    assert stage.vendor(NAIMAR).counts.requests == 0
+    stage.write("naimar", Reply(source=NAIMAR.to, destination="7401", text="GO"))
+    assert client.next_incoming().short_message == b"GO"
+    assert client.stat(client.submit("Thank you", NAIMAR, source="7401")) == "DELIVRD"
+    [message] = stage.vendor(NAIMAR).messages.values()
+    assert message.what == "billed sms"
+
+
+@pytest.mark.journey
+def test_a_cascade_tells_which_channel_delivered(stage: Stage, run: Run, connect: Connect) -> None:
+    gateway = run()
+    client = connect()
+    id = client.submit("__VIBER__: Hello", SMSGATE, to="79801230032")
+    assert client.stat(id) == "DELIVRD"
+    message = gateway.call(gateway.gateway.store.find(int(id)))
+    assert (message.progress.channel, message.progress.cost) == ("sms", "1.20")
+
+
+@pytest.mark.journey
+def test_a_partial_refusal_touches_its_own_messages_only(stage: Stage, run: Run, connect: Connect) -> None:
+    run()
+    client = connect()
+    stage.misbehave(SMSGATE, Fault.PARTIAL)
+    good = client.submit("one", SMSGATE)
+    stage.misbehave(SMSGATE, None)
+    bad = client.submit("two", SMSGATE, to="79801230016")
+    assert (client.stat(good), client.stat(bad)) == ("DELIVRD", "REJECTD")
