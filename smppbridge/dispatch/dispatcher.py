@@ -535,7 +535,7 @@ class Dispatcher:
         if due <= now and any(lane.hungry for lane in lanes.values()):
             # It came due a moment ago, or it is for a full lane: as soon as looking is allowed again.
             pause = max(self._look_again, self._ask_again) - now
-            seconds = min(max(pause / 1000, 0.005), _SLEEP)
+            seconds = min(max(pause / 1000, 0.005 if self._expected > now else 0.0), _SLEEP)
         self._next = now + int(seconds * 1000)
         return seconds
 

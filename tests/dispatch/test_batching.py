@@ -91,3 +91,43 @@ def test_many_groups_of_one_leave_in_order(filled: Fill) -> None:
     queue = filled(*((id, str(id), 0) for id in range(20_000)))
     taken = [ids(queue.take(10)[1])[0] for _ in range(20_000)]
     assert taken == list(range(20_000))
+
+
+def test_it_knows_which_groups_fill_a_batch(message: Make) -> None:
+    queue = Queue(2)
+    for id, group in ((1, "a"), (2, "b"), (3, "b"), (4, "b"), (5, "c")):
+        queue.push(message(id), group)
+    assert [(group, ids(batch)) for group, batch in (queue.take_full(2), queue.take_full(2))] == [
+        ("b", [2, 3]),
+        (None, []),
+    ]
+    queue.push(message(6), "b")
+    queue.push(message(7), "a")
+    # Fewer may go, as the rate allows: then it is full no longer.
+    assert ids(queue.take_full(1)[1]) == [4]
+    assert ids(queue.take_full(2)[1]) == [1, 7]
+    assert queue.take_full(2) == (None, [])
+    queue.put_back([message(8), message(9)], "d")
+    assert ids(queue.take_full(2)[1]) == [8, 9]
+    assert [ids(queue.take(2)[1]) for _ in range(3)] == [[5], [6], []]
+
+
+def test_what_was_taken_out_fills_no_batch(message: Make) -> None:
+    queue = Queue(2)
+    for id, group, expires in ((1, "a", 50), (2, "a", 90), (3, "b", 90), (4, "b", 90)):
+        queue.push(message(id, expires=expires), group)
+    assert ids(queue.take_expired(60)) == [1]
+    assert ids(queue.take_full(2)[1]) == [3, 4]
+    assert queue.take_full(2) == (None, [])
+    queue.push(message(5), "a")
+    assert ids(queue.take_out(lambda one: one.id == 5)) == [5]
+    assert queue.take_full(2) == (None, [])
+    assert ids(queue.drain()) == [2]
+
+
+def test_it_knows_whether_anything_is_urgent(filled: Fill) -> None:
+    assert not Queue().urgent
+    queue = filled((1, "a", 0), (2, "a", 3))
+    assert queue.urgent
+    queue.take(1)
+    assert not queue.urgent

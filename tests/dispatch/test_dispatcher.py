@@ -11,14 +11,15 @@ import httpx
 import msgspec
 import pytest
 
-from pdu import MessageState
+from pdu import MessageState, SubmitSm, VendorTag, encode, tlv
 from smppbridge.config import Route
 from smppbridge.dispatch.judge import NO_STATUS
 from smppbridge.dispatch.routing import NO_ROUTE, NOT_SUPPORTED
 from smppbridge.journal import Journal
 from smppbridge.lifecycle import Began, Change, Handed, Postponed, Reported, Settled
-from smppbridge.model import Kind, Message, Notify, Stage, StatusReport, Viber
-from smppbridge.providers.base import Callback, Sent, WhenInDoubt
+from smppbridge.model import Incoming, Kind, Message, Notify, Stage, StatusReport, Viber
+from smppbridge.providers.base import Callback, Refused, Sent, Unable, WhenInDoubt
+from smppbridge.store.base import StoreFailed
 
 Make = Callable[..., Message]
 SECOND, HOUR, DAY = 1000, 3_600_000, 86_400_000
@@ -131,6 +132,239 @@ def test_a_rate_is_kept(road: Any, told: Any, message: Make) -> None:
             for _ in range(5):
                 await r.pass_time(100)
             assert sum(len(ids) for ids in a.requests) == 30
+
+    run(work)
+
+
+def test_the_time_line_says_which_route_it_took(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        async with road(told("a"), told("b"), routes=[Route(account="demo", providers=("a", "b"))]) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            assert await r.why(1) == "a has it as a-1 by route 1 (account demo) to a, then b"
+
+    run(work)
+
+
+# Company -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_waits_for_company_and_no_longer(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", batch=3)
+        async with road(a, config={"a": {"batch_wait": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            assert a.requests == []
+            await r.pass_time(500)
+            await r.accept(message(2), message(3))
+            await r.quiet()
+            # Full: it goes at once. The next one waits from when it came.
+            assert a.requests == [[1, 2, 3]]
+            await r.accept(message(4))
+            await r.quiet()
+            await r.pass_time(999)
+            assert len(a.requests) == 1
+            await r.pass_time(1)
+            assert a.requests[1:] == [[4]]
+
+    run(work)
+
+
+def test_a_full_batch_does_not_wait_for_others_to_fill(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", batch=2, rides_with=lambda message: message.source)
+        async with road(a, config={"a": {"batch_wait": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1, source="X"), message(2, source="Y"), message(3, source="Y"))
+            await r.quiet()
+            assert a.requests == [[2, 3]]
+            await r.pass_time(SECOND)
+            assert a.requests == [[2, 3], [1]]
+
+    run(work)
+
+
+def test_what_is_urgent_does_not_wait_for_company(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", batch=3)
+        async with road(a, config={"a": {"batch_wait": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.accept(message(2, priority=1))
+            await r.quiet()
+            assert a.requests == [[2, 1]]
+
+    run(work)
+
+
+def test_company_comes_by_a_timer_where_nothing_else_happens(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", batch=3)
+        async with road(a, config={"a": {"batch_wait": 0.005}}) as r:
+            await r.dispatcher.start()
+            came = asyncio.Event()
+
+            async def come(ids: list[int]) -> None:
+                came.set()
+
+            a.meanwhile = come
+            await r.accept(message(1), message(2))
+            await r.quiet()
+            r.clock.now += 5
+            async with asyncio.timeout(5):
+                await came.wait()
+            assert a.requests == [[1, 2]]
+
+    run(work)
+
+
+def test_one_message_a_request_waits_for_nobody(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = told("a"), told("b", batch=9)
+        routes = [Route(source=("A",), providers=("a",)), Route(providers=("b",))]
+        async with road(a, b, routes=routes, config={"a": {"batch_wait": 1}, "b": {"batch_wait": 1, "batch": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1, source="A"), message(2))
+            await r.quiet()
+            assert (a.requests, b.requests) == ([[1]], [[2]])
+
+    run(work)
+
+
+# What it answers, and what stands against it -------------------------------------------------------------------------
+
+
+class Answering:
+    """Mixed into a provider: `A…` are answers to a subscriber's message, `B…` are nothing for it."""
+
+    def answers(self, message: Message) -> bool:
+        return message.source.lstrip("+").startswith("7")
+
+    def objection(self, message: Message) -> Refused | Unable | None:
+        if message.source == "7401" and not message.progress.answers:
+            return Refused(reason="nothing to answer", err=5)
+        return Unable(reason="not this source", err=6) if message.source == "BAD" else None
+
+
+@pytest.fixture
+def answering(told: Any) -> Any:
+    return type("Answers", (Answering, told), {})
+
+
+def from_subscriber(ref: str, source: str = "+79990000001") -> Incoming:
+    return Incoming(provider="a", ref=ref, source=source, destination="7401", text="yes", at=1)
+
+
+def test_the_subscribers_message_is_found_before_it_is_answered(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        a = answering("a", batch=10)
+        async with road(a) as r:
+            await r.store.incoming("demo", from_subscriber("m1"), 1)
+            await r.store.incoming("demo", from_subscriber("m2"), 2)
+            await r.dispatcher.start()
+            await r.accept(
+                message(1, source="7401", destination="79990000001"),
+                message(2, source="7401", destination="79990000002"),
+                message(3),
+            )
+            await r.quiet()
+            # The newest that has no answer; one that has nothing to answer is not sent; the third asks for nothing.
+            assert a.requests == [[1, 3]]
+            assert [view.progress.answers for view in a.views] == ["m2", ""]
+            progress = await r.progress(2)
+            assert (progress.state, progress.err) == (MessageState.REJECTED, 5)
+            assert r.dispatcher.stats["providers"]["a"]["outcomes"]["refused"] == 1
+
+    run(work)
+
+
+def test_the_client_may_name_what_it_answers(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        a = answering("a")
+        pdu = encode(SubmitSm(sequence_number=1, tlvs=[tlv(VendorTag.INCOMING_ID, "m1")]))
+        async with road(a) as r:
+            await r.store.incoming("demo", from_subscriber("m1"), 1)
+            await r.store.incoming("demo", from_subscriber("m2"), 2)
+            await r.dispatcher.start()
+            await r.accept(message(1, source="+7401", destination="+79990000001", pdu=pdu))
+            await r.quiet()
+            assert [view.progress.answers for view in a.views] == ["m1"]
+            assert (await r.progress(1)).answers == "m1"
+
+    run(work)
+
+
+def test_it_answers_the_same_after_a_crash(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        store = None
+        for life in range(2):
+            a = answering("a", when_in_doubt=WhenInDoubt.REPEAT)
+            async with road(a, store=store) as r:
+                store = r.store
+                if not life:
+                    await r.store.incoming("demo", from_subscriber("m1"), 1)
+                    a.meanwhile = lambda ids: asyncio.Event().wait()
+                    await r.dispatcher.start()
+                    await r.accept(message(1, source="7401", destination="79990000001"))
+                    await r.quiet()
+                    await r.store.incoming("demo", from_subscriber("m2"), 2)
+                    await r.dispatcher.close(0)
+                else:
+                    await r.dispatcher.start()
+                    await r.pass_time(60 * SECOND)
+                assert [view.progress.answers for view in a.views] == ["m1"]
+
+    run(work)
+
+
+def test_a_store_that_cannot_find_it_leaves_it_in_its_place(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        a = answering("a")
+        async with road(a, store_pause=0.005) as r:
+            await r.store.incoming("demo", from_subscriber("m1"), 1)
+            find, r.store.answer = r.store.answer, fail
+            await r.dispatcher.start()
+            await r.accept(message(1, source="7401", destination="79990000001"))
+            await r.quiet()
+            assert (a.requests, r.dispatcher.stats["halted"]) == ([], True)
+            r.store.answer = find
+            await asyncio.sleep(0.03)
+            await r.quiet()
+            assert a.views[0].progress.answers == "m1"
+
+    async def fail(wanted: Any) -> Any:
+        raise StoreFailed("the disk is full", temporary=True)
+
+    run(work)
+
+
+def test_what_it_objects_to_costs_no_request(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = answering("a", batch=10), answering("b")
+        b.objection = lambda message: None
+        async with road(a, b) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1, source="BAD"))
+            await r.quiet()
+            assert (a.requests, b.requests) == ([], [[1]])
+            assert await r.told(1) == ["accepted", "passed on", "sent"]
+            assert r.dispatcher.stats["providers"]["a"]["requests"] == 0
+
+    run(work)
+
+
+def test_a_mistake_in_what_it_objects_to_stands_in_nobodys_way(road: Any, answering: Any, message: Make) -> None:
+    async def work() -> None:
+        a = answering("a", objection=lambda message: 1 / 0)
+        a.__dict__["answers"] = lambda message: 1 / 0
+        async with road(a) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            assert a.requests == [[1]]
 
     run(work)
 
@@ -491,6 +725,110 @@ def test_a_provider_that_refuses_everything_is_left_alone_at_once(road: Any, tol
             for _ in range(32):
                 await r.pass_time(SECOND)
             assert sorted(a.requests) == [[1], [1], [2]]
+
+    run(work)
+
+
+def test_one_kind_may_fail_while_the_others_go_on(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = told("a"), told("b")
+        async with road(a, b, config={"a": {"breaker_failures": 2, "max_in_flight": 1, "breaker_pause": 30}}) as r:
+            viber = {"kind": Kind.VIBER, "command": Viber(text="x")}
+            a.replies = ["doubt", "temporary"]
+            await r.dispatcher.start()
+            await r.accept(*(message(id, **viber) for id in range(1, 5)))
+            await r.quiet()
+            # Viber fails over, SMS does not.
+            assert (a.requests, b.requests) == ([[1], [2]], [[3], [4]])
+            await r.accept(message(5), message(6, **viber))
+            await r.quiet()
+            assert (a.requests[2:], b.requests[2:]) == ([[5]], [[6]])
+            stats = r.dispatcher.stats["providers"]["a"]
+            assert (stats["breaker"], stats["kinds"]) == ("closed", {"sms": "closed", "viber": "open"})
+            assert r.dispatcher.room(providers=("a",))
+            # After the pause one message of the kind is the probe: the others go elsewhere until it is answered.
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            b.requests.clear()
+            await r.pass_time(31 * SECOND)
+            await r.accept(message(7, **viber), message(8, **viber), message(9))
+            await r.quiet()
+            assert (a.requests[3:], b.requests) == ([[2]], [[7], [8]])
+            assert r.dispatcher.stats["providers"]["a"]["kinds"]["viber"] == "half-open"
+            gate.set()
+            await r.quiet()
+            await r.accept(message(10, **viber))
+            await r.quiet()
+            assert a.requests[3:] == [[2], [9], [10]]
+            assert r.dispatcher.stats["providers"]["a"]["kinds"]["viber"] == "closed"
+
+    run(work)
+
+
+def test_a_probe_of_a_kind_that_fails_or_never_goes_is_followed_by_another(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = told("a"), told("b")
+        viber = {"kind": Kind.VIBER, "command": Viber(text="x")}
+        async with road(a, b, config={"a": {"breaker_failures": 1, "max_in_flight": 1, "breaker_pause": 30}}) as r:
+            a.replies = ["doubt", "doubt"]
+            await r.dispatcher.start()
+            await r.accept(message(1, **viber))
+            await r.quiet()
+            await r.pass_time(30 * SECOND)
+            await r.accept(message(2, **viber))
+            await r.quiet()
+            assert len(a.requests) == 2
+            assert r.dispatcher.stats["providers"]["a"]["kinds"]["viber"] == "open"
+            await r.pass_time(30 * SECOND)
+            # The next one is deleted while it waits behind an SMS, and proves nothing.
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            await r.accept(message(3), message(4, **viber))
+            await r.quiet()
+            await r.store.apply([Settled(id=4, state=MessageState.DELETED, reason="by the client")], r.clock.now)
+            gate.set()
+            await r.quiet()
+            await r.accept(message(5, **viber))
+            await r.quiet()
+            assert a.requests == [[1], [2], [3], [5]]
+            assert b.requests == []
+
+    run(work)
+
+
+def test_a_kind_that_rests_waits_where_nobody_else_takes_it(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        viber = {"kind": Kind.VIBER, "command": Viber(text="x")}
+        async with road(a, config={"a": {"breaker_failures": 1, "max_in_flight": 1, "breaker_pause": 30}}) as r:
+            a.replies = ["temporary"]
+            await r.dispatcher.start()
+            await r.accept(*(message(id, **viber) for id in range(1, 4)))
+            await r.accept(message(4))
+            await r.quiet()
+            assert a.requests == [[1], [4]]
+            assert await r.why(3) == "a has failed too often and rests"
+            for _ in range(40):
+                await r.pass_time(SECOND)
+            assert sorted(a.requests) == [[1], [1], [2], [3], [4]]
+
+    run(work)
+
+
+def test_nobody_answering_is_about_every_kind(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"breaker_failures": 2, "max_in_flight": 1, "breaker_pause": 30}}) as r:
+            a.replies = [REFUSED, REFUSED, "doubt"]
+            await r.dispatcher.start()
+            await r.accept(message(1), message(2, kind=Kind.VIBER, command=Viber(text="x")))
+            await r.quiet()
+            assert r.dispatcher.stats["providers"]["a"]["kinds"] == {"sms": "open", "viber": "open"}
+            # Whatever fails while it is probed, it rests on.
+            for _ in range(32):
+                await r.pass_time(SECOND)
+            assert len(a.requests) == 3
+            assert r.dispatcher.stats["providers"]["a"]["breaker"] == "open"
 
     run(work)
 
