@@ -6,7 +6,7 @@ it is written differs there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
@@ -236,7 +236,7 @@ def _delivered_by(legs: Mapping[Channel, str], order: Sequence[Channel]) -> str:
     return CHANNEL_NAMES[done[-1]] if done else ""
 
 
-def _sum(prices: Any) -> str:
+def _sum(prices: Iterable[object]) -> str:
     """Of those that are told; empty if none is."""
     told = [Decimal(price) for price in map(reading.cost, prices) if price]
     return reading.cost(f"{sum(told, Decimal(0)):f}") if told else ""
