@@ -32,37 +32,45 @@ batch = {batch}
 """
 
 #: Messages in a request, and requests at once.
-SHAPES = {"unbatched": (1, 32), "batched": (100, 8)}
+SHAPES = {"unbatched": (1, 64), "batched": (100, 8)}
+#: How the provider tells the final states: 500 in a callback, each in a callback of its own, with the answer.
+STATES = ("callback", "single callback", "answer")
 TARGETS = {"unbatched": 5_000, "batched": 15_000}
 
 
 def once(batch: int, at_once: int, states: str, count: int) -> dict[str, Any]:
     """One run; the figures of `bench.load` and the seconds of processor time that the gateway has used."""
     http = free_port()
-    called = ("--callback", f"127.0.0.1:{http}/callback/measured/{TOKEN}") if states == "callback" else ()
-    with listening(sys.executable, "-m", "bench.provider", "--states", states, *called) as peer:
+    options = ["--states", states.split()[-1]]
+    if states != "answer":
+        options += ["--callback", f"127.0.0.1:{http}/callback/measured/{TOKEN}"]
+    if states == "single callback":
+        options += ["--together", "1"]
+    with listening(sys.executable, "-m", "bench.provider", *options) as peer:
         settings = PROVIDER.format(port=peer.port, secret=SECRET, token=TOKEN, at_once=at_once, batch=batch)
         adapter = "bench.adapter.Answering" if states == "answer" else "bench.adapter.Wide"
         with gateway(adapter=adapter, provider=settings, http=http) as server:
             before = server.processor()
-            options = ("--receipts", "--count", str(count), "--seconds", "120", "--window", "50")
-            return {**load(server, *options), "cpu": server.processor() - before}
+            return {**load(server, *_offered(count)), "cpu": server.processor() - before}
 
 
 def without(count: int) -> dict[str, Any]:
     """The same through the sandbox, within the process."""
     with gateway(provider='status_delay = "0s"') as server:
         before = server.processor()
-        options = ("--receipts", "--count", str(count), "--seconds", "120", "--window", "50")
-        return {**load(server, *options), "cpu": server.processor() - before}
+        return {**load(server, *_offered(count)), "cpu": server.processor() - before}
+
+
+def _offered(count: int) -> tuple[str, ...]:
+    return "--receipts", "--count", str(count), "--seconds", "120", "--window", "50"
 
 
 def run(count: int = 50_000, rounds: int = 3) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     runs: dict[str, list[dict[str, Any]]] = {}
     for _ in range(rounds):
-        for states in ("callback", "answer"):
-            for shape, (batch, at_once) in SHAPES.items():
+        for shape, (batch, at_once) in SHAPES.items():
+            for states in STATES:
                 name = f"{shape}, states by {states}"
                 runs.setdefault(name, []).append(once(batch, at_once, states, count))
         runs.setdefault("without HTTP", []).append(without(count))

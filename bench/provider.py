@@ -19,9 +19,8 @@ import uvloop
 
 #: What signs the callbacks: `callback_secret` of the measured gateway.
 SECRET = "bench"
-#: States in one callback, and how many callbacks are under way at once.
-_STATES = 500
-_CALLERS = 4
+#: How many callbacks are under way at once.
+_CALLERS = 8
 #: Seconds that states wait for more of their kind.
 _GATHER = 0.005
 
@@ -83,7 +82,8 @@ def _length(head: bytes) -> int:
 class Caller:
     """Tells the gateway the states, over a few connections that stay open."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, together: int) -> None:
+        self.together = together
         self.host, self.port = address.partition("/")[0].rsplit(":", 1)
         self.head = f"POST /{address.partition('/')[2]} HTTP/1.1\r\nHost: gateway\r\n".encode()
         self.ids: list[str] = []
@@ -99,9 +99,10 @@ class Caller:
         reader, writer = await asyncio.open_connection(self.host, int(self.port))
         while True:
             await self.more.wait()
-            if len(self.ids) < _STATES:
+            if len(self.ids) < self.together:
                 await asyncio.sleep(_GATHER)
-            ids, self.ids = self.ids[:_STATES], self.ids[_STATES:]
+            ids = self.ids[-self.together :]
+            del self.ids[-self.together :]
             if not self.ids:
                 self.more.clear()
             if not ids:
@@ -117,7 +118,7 @@ class Caller:
 
 
 async def main(options: argparse.Namespace) -> None:
-    caller = Caller(options.callback) if options.callback else None
+    caller = Caller(options.callback, options.together) if options.callback else None
     server = await asyncio.get_running_loop().create_server(
         lambda: Provider(caller, in_answer=options.states == "answer"), "127.0.0.1", 0
     )
@@ -129,4 +130,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.provider", description=__doc__)
     parser.add_argument("--states", choices=("answer", "callback"), default="callback")
     parser.add_argument("--callback", default="", help="HOST:PORT/PATH of the gateway; empty: nobody is told")
+    parser.add_argument("--together", type=int, default=500, help="states in one callback")
     uvloop.run(main(parser.parse_args()))

@@ -9,6 +9,30 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: Octets that may come one after the other and be no body: a head, or what is between its chunks.
+_MOST = 65536
+
+
+class _Requests(HttpToolsProtocol):
+    """Twice as fast as uvicorn's other reader of requests, which however reads no head without end."""
+
+    _unread = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > _MOST:
+            self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
 
 
 class _Server(uvicorn.Server):
@@ -36,7 +60,13 @@ class Listener:
         sock.setblocking(False)
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         settings = uvicorn.Config(
-            web, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=5
+            web,
+            http=_Requests,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=5,
         )
         server = _Server(settings)
         task = asyncio.get_running_loop().create_task(server.serve(sockets=[sock]))
