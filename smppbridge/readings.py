@@ -49,7 +49,20 @@ async def reading(gateway: Gateway) -> Reading:
             ("refused",): gateway.callbacks.refused,
         },
     }
-    return found | _of_providers(gateway.dispatcher.stats["providers"])
+    dispatched = gateway.dispatcher.stats
+    for name, counted in _DISPATCHED.items():
+        found[name] = {(): dispatched[counted]}
+    return found | _of_providers(dispatched["providers"])
+
+
+#: Counters of the dispatcher.
+_DISPATCHED = {
+    "smppbridge_messages_claimed": "claimed",
+    "smppbridge_messages_put_back": "put_back",
+    "smppbridge_messages_expired": "expired",
+    "smppbridge_messages_without_route": "no_route",
+    "smppbridge_store_failures": "store_failures",
+}
 
 
 def _pdus(direction: str, counts: dict[int, int]) -> dict[tuple[str, ...], Value]:
@@ -74,7 +87,8 @@ def _of_providers(providers: dict[str, dict[str, Any]]) -> dict[str, dict[tuple[
             found["smppbridge_provider_messages"][name, outcome] = count
         found["smppbridge_provider_requests"][name,] = numbers["requests"]
         found["smppbridge_provider_queued"][name,] = numbers["queued"]
-        found["smppbridge_provider_open"][name,] = float(numbers["breaker"] == "open")
+        for kind, health in numbers["kinds"].items():
+            found["smppbridge_provider_open"][name, kind] = float(health == "open")
         bounds = [*(f"{bound:g}" for bound in numbers["latency_bounds"]), "+Inf"]
         buckets = list(zip(bounds, map(float, accumulate(numbers["latency"])), strict=True))
         found["smppbridge_provider_seconds"][name,] = (buckets, numbers["latency_sum"])

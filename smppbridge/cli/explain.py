@@ -20,7 +20,7 @@ from ..config import MASK, Config, is_secret, mask, secret_texts
 from ..dispatch.routing import Decision, Router, carries
 from ..ids import IdGenerator
 from ..journal import Journal
-from ..model import Kind, Message, Sms
+from ..model import Kind, Message, Onward, Sms
 from ..providers.base import Provider
 from ..providers.registry import BadSettings, adapter_class, build
 from ..smpp.bound import Bound
@@ -75,7 +75,9 @@ def explain(
     _command(console, message)
     _title(console, "Route")
     _row(console, "", decision.why)
-    _request(console, chosen, _provider(chosen, decision, provider), message)
+    name, view = _goes(decision, provider, message)
+    _legs(console, decision)
+    _request(console, chosen, _provider(chosen, name), view)
 
 
 def _account(config: Config, name: str) -> str:
@@ -182,8 +184,31 @@ def _command(console: Console, message: Message) -> None:
         _row(console, "over the air", f"{alphabet}, {sent.parts} short message{'s' if sent.parts > 1 else ''}")
 
 
-def _provider(config: Config, decision: Decision, asked: str) -> Provider[Any]:
+def _legs(console: Console, decision: Decision) -> None:
+    """What follows what, and when: docs/configuration.md, "Cascades"."""
+    for number, leg in enumerate(decision.legs, 1):
+        says = [f"{leg.kind.value} by {' or '.join(leg.providers)}"]
+        if leg.source:
+            says.append(f"from {leg.source}")
+        if leg.onward:
+            says.append(_ONWARD[leg.onward].format(f"{leg.wait / 1000:g} s"))
+        _row(console, f"leg {number}", ", ".join(says))
+
+
+_ONWARD = {
+    Onward.IF_CERTAIN: "to the next once it has certainly not delivered, at the latest asked after {}",
+    Onward.ALWAYS: "to the next after {} at the latest, though nobody may know",
+}
+
+
+def _goes(decision: Decision, asked: str, message: Message) -> tuple[str, Message]:
+    """Whose request is to be shown, and the message as that provider sees it: on the first of its legs."""
     name = asked or decision.providers[0]
+    leg = next((leg for leg in decision.legs if name in leg.providers), decision.leg(0))
+    return name, leg.view(message) if leg is not None else message
+
+
+def _provider(config: Config, name: str) -> Provider[Any]:
     if name not in config.providers:
         raise Trouble(f"there is no provider {name}; there are: {', '.join(config.providers)}")
     try:

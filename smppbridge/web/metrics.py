@@ -42,6 +42,11 @@ METRICS = (
     Declared("smppbridge_messages_waiting", "gauge", "Accepted, not yet handed to a provider."),
     Declared("smppbridge_messages_in_flight", "gauge", "A provider has them, or may have them; the outcome is open."),
     Declared("smppbridge_oldest_waiting_seconds", "gauge", "Age of the oldest message that waits to be sent."),
+    Declared("smppbridge_messages_claimed", "counter", "Messages taken from disk because they were due."),
+    Declared("smppbridge_messages_put_back", "counter", "Those of them that found no room and went back."),
+    Declared("smppbridge_messages_expired", "counter", "Messages that were not sent within their validity period."),
+    Declared("smppbridge_messages_without_route", "counter", "Accepted messages that no provider may take any more."),
+    Declared("smppbridge_store_failures", "counter", "Times that the store could not keep what became of messages."),
     Declared("smppbridge_receipts_waiting", "gauge", "Receipts a client has not answered yet.", ("account",)),
     Declared("smppbridge_oldest_receipt_seconds", "gauge", "Age of the oldest receipt that waits for its client."),
     Declared("smppbridge_incoming_messages", "counter", "Messages from subscribers.", ("provider", "account")),
@@ -52,7 +57,7 @@ METRICS = (
     Declared("smppbridge_provider_messages", "counter", "Messages by provider and outcome.", ("provider", "outcome")),
     Declared("smppbridge_provider_requests", "counter", "HTTP requests made to a provider.", ("provider",)),
     Declared("smppbridge_provider_queued", "gauge", "Messages in memory for a provider.", ("provider",)),
-    Declared("smppbridge_provider_open", "gauge", "1 while the breaker holds messages back.", ("provider",)),
+    Declared("smppbridge_provider_open", "gauge", "1 while a breaker holds messages back.", ("provider", "kind")),
     Declared("smppbridge_provider_seconds", "histogram", "How long a provider takes to answer.", ("provider",)),
 )
 

@@ -99,3 +99,33 @@ def test_an_account_without_conventions(run: Any, config: Path) -> None:
     text = config.read_text(encoding="utf-8").replace("[accounts.demo]", "[accounts.demo]\nconventions = false")
     config.write_text(text, encoding="utf-8")
     assert "kind sms text __HLR__" in explained(run("explain", "__HLR__", "--config", config))
+
+
+def test_a_cascade_shows_its_legs_and_the_request_of_each(run: Any, config: Path) -> None:
+    text = config.read_text()
+    legs = """[[routes]]
+account = "demo"
+kinds = ["viber"]
+cascade = [
+  { kind = "viber", providers = ["paid"], wait = "90s" },
+  { kind = "soc", providers = ["sandbox"], wait = "1m", unknown = "next" },
+  { kind = "sms", providers = ["sandbox"], source = "SHOP" },
+]
+
+"""
+    config.write_text(text.replace("[[routes]]", legs + "[[routes]]", 1))
+    arguments = ["explain", "__VIBER__: Hello", "--account", "demo", "--config", config]
+    said = explained(run(*arguments))
+    for part in (
+        "route 1 (account demo, kinds viber): viber by paid for 90 s, then soc by sandbox for 60 s, "
+        "then sms by sandbox",
+        "leg 1 viber by paid, to the next once it has certainly not delivered, at the latest asked after 90 s",
+        "leg 2 soc by sandbox, to the next after 60 s at the latest, though nobody may know",
+        "leg 3 sms by sandbox, from SHOP",
+        "HTTP request to paid",
+        "&viber=1",
+    ):
+        assert part in said
+    said = explained(run(*arguments, "--provider", "sandbox"))
+    assert "HTTP request to sandbox" in said
+    assert '"kind":"soc"' in said
