@@ -30,12 +30,16 @@ from typing import ClassVar
 import httpx
 
 from ...model import Kind, Message, Millis, StatusReport
-from ..base import BadCallback, Callback, NotFound, Outcome, Provider, Reply
+from ..base import BadCallback, Callback, NotFound, Outcome, Provider, Reply, Unable
 from . import variables
 from .answers import Answers, StatusAnswers
 from .callbacks import Callbacks
 from .rules import RuledSettings
 from .wording import Wording
+
+
+#: `err` of a receipt, from the smsc list: this provider has no way for it.
+NO_ROUTE = 248
 
 
 class Http(Provider[RuledSettings]):
@@ -70,6 +74,15 @@ class Http(Provider[RuledSettings]):
 
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
         return self._answers.outcomes([self.reference(message) for message in messages], response)
+
+    def objection(self, message: Message) -> Unable | None:
+        """A charset that cannot write the text would send question marks, which cost as much as letters."""
+        send = self.settings.send
+        try:
+            variables.of(message)["text"].encode("utf-8" if send.json_ or send.xml else send.charset)
+        except UnicodeEncodeError:
+            return Unable(reason=f"the text has characters that {send.charset} has not", err=NO_ROUTE)
+        return None
 
     # Asking
 

@@ -149,6 +149,7 @@ class Reading(Table):
     err: PathText = ""
     #: Path of its sentence about an error, for the time-line; of several the first that leads to one.
     reason: Paths = ()
+    #: Path of the price: a decimal. A minus before it does not count.
     cost: PathText = ""
     #: Path of how many short messages it took.
     parts: PathText = ""
@@ -169,6 +170,7 @@ class Answer(Reading):
     match: PathText = ""
     #: … or: the provider promises that items come in the order of the messages.
     in_order: Switch = False
+    #: What errors mean: tables `[[providers.NAME.answer.errors]]`; the first one that fits decides.
     errors: tuple[Error, ...] = ()
 
 
@@ -191,6 +193,7 @@ class StatusAnswer(Reading):
 class Proof(Table):
     """How a callback proves that it comes from the provider: a header that nobody else can write."""
 
+    #: Its name.
     header: HeaderName
     #: A template that it equals: a password, a key …
     equals: str = Field(default="", repr=False)
@@ -201,6 +204,7 @@ class Proof(Table):
     #: What is signed, one after the other: "body", "url" (`callback_url` with path and query), "query",
     #: "sorted_form" (names and values of the form, sorted by name), "header:NAME", "text:…".
     over: tuple[str, ...] = ("body",)
+    #: How the signature is written.
     written: Literal["hex", "base64"] = "hex"
     #: What stands before the signature in the header, such as "sha256=".
     prefix: str = ""
@@ -209,6 +213,7 @@ class Proof(Table):
 class CallbackTable(Reading):
     """[providers.NAME.callback]: what the provider tells of its own accord."""
 
+    #: The header that proves where it comes from.
     proof: Proof | None = None
     #: Believe whoever knows the address.
     unsigned: Switch = False
@@ -220,18 +225,23 @@ class CallbackTable(Reading):
     ignore: tuple[Condition, ...] = ()
     #: What we answer once it is kept.
     answer: str = "OK"
+    #: The content type of that.
     answer_type: str = Field(default="text/plain; charset=utf-8", pattern=r"^[\x20-\x7e]+$")
 
 
 class IncomingTable(Table):
     """[providers.NAME.incoming]: which callbacks are messages of subscribers."""
 
+    #: Which callbacks are messages.
     when: Condition
     #: Path of its id: the same id again is the same message.
     ref: PathText = Field(min_length=1)
+    #: Path of the subscriber's number.
     from_: PathText = Field(min_length=1, alias="from")
+    #: Path of the number that it was sent to.
     to: PathText = Field(min_length=1)
     text: PathText = Field(min_length=1)
+    #: Path of when it came.
     at: PathText = ""
 
 
@@ -250,11 +260,17 @@ class HttpSettings(Table):
     reference: str = ""
     #: Template of the address of our callbacks, for requests and signatures.
     callback_url: str = Field(default="", repr=False)
+    #: The request that sends …
     send: Send
+    #: … and what the answer to it means.
     answer: Answer = Answer()
+    #: The request that asks what became of a message …
     status: StatusQuestion | None = None
+    #: … and what the answer to it means.
     status_answer: StatusAnswer | None = None
+    #: What the provider tells of its own accord.
     callback: CallbackTable | None = None
+    #: Which callbacks are messages of subscribers.
     incoming: IncomingTable | None = None
     #: The provider's words for states → states of SMPP. What is not here is UNKNOWN.
     states: dict[str, State] = Field(default={})
