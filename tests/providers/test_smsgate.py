@@ -36,6 +36,7 @@ from smppbridge.providers.base import (
 from smppbridge.providers.smsgate import Smsgate
 from smppbridge.providers.smsgate.answers import CHANNEL_NAMES, ERRORS, NOT_ACCEPTED, REPEATED, SENT_BEFORE, STATES
 from smppbridge.providers.smsgate.doors import MAX_URL
+from smppbridge.providers.smsgate.wording import LONGEST_NUMBER, LONGEST_TEXT
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -368,6 +369,24 @@ def test_to_whom_it_goes(message, door, destination, phone):
     request = smsgate(door).send([message(destination=destination)])
     told = query(request)["phone"] if door == "get" else re.findall(r'phone"?[:=]"(\d+)"', request.content.decode())[0]
     assert told == phone
+
+
+@pytest.mark.parametrize(
+    ("fields", "objection"),
+    [
+        ({"destination": "79991234567"}, None),
+        ({"destination": "12345678901234"}, None),
+        ({"destination": "123456789012345"}, Refused(reason="the number has not 1 to 14 digits", err=249)),
+        ({"destination": "shop"}, Refused(reason="the number has not 1 to 14 digits", err=249)),
+        ({"command": Viber(text="я" * 1000)}, None),
+        ({"command": Viber(text="я" * 1001)}, Unable(reason="1001 characters are too many for viber")),
+        ({"command": Social(text="я" * 1001)}, Unable(reason="1001 characters are too many for whatsapp")),
+        ({"command": Sms(text="я" * 1001)}, None),
+    ],
+)
+def test_what_the_documents_rule_out_is_not_sent(message, fields, objection):
+    provider = smsgate(channels={"viber": ["viber", "sms"], "soc": ["vk", "whatsapp"]}, template_id="1")
+    assert provider.objection(message(**fields)) == objection
 
 
 @pytest.mark.parametrize(
@@ -1043,3 +1062,5 @@ def test_the_page_tells_what_each_door_allows():
         for door in re.findall(r"`(\w+)`", names):
             assert smsgate(door).when_in_doubt in policy
     assert f"longer than {MAX_URL} characters" in PAGE
+    assert f"1 to {LONGEST_NUMBER} of them" in PAGE
+    assert {f"more than {most} characters" in PAGE for most in LONGEST_TEXT.values()} == {True}

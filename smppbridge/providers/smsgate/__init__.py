@@ -33,12 +33,13 @@ from typing import ClassVar
 
 import httpx
 
-from ...model import Kind, Message, Millis, StatusReport
-from ..base import Callback, NotFound, Outcome, Provider, Reply, WhenInDoubt
+from ...model import Kind, Message, Millis, StatusReport, text_of
+from ..base import Callback, NotFound, Outcome, Provider, Refused, Reply, Unable, WhenInDoubt
 from . import incoming
-from .answers import ours, report
+from .answers import WRONG_NUMBER, ours, report
 from .doors import Door, Get, Json, Xml
 from .settings import SmsgateSettings
+from .wording import LONGEST_NUMBER, LONGEST_TEXT, phone
 
 _DOORS: Mapping[str, type[Json | Xml | Get]] = {"json": Json, "xml": Xml, "get": Get}
 
@@ -70,6 +71,15 @@ class Smsgate(Provider[SmsgateSettings]):
 
     def reference(self, message: Message) -> str:
         return "" if self.settings.door == "get" else ours(message)
+
+    def objection(self, message: Message) -> Refused | Unable | None:
+        if not 1 <= len(phone(message)) <= LONGEST_NUMBER:
+            return Refused(reason=f"the number has not 1 to {LONGEST_NUMBER} digits", err=WRONG_NUMBER)
+        length = len(text_of(message.command))
+        for channel in self.settings.channels.of(message.kind):
+            if length > LONGEST_TEXT.get(channel, length):
+                return Unable(reason=f"{length} characters are too many for {channel}")
+        return None
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
         return self._door.send(messages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias, get_args
 
 import msgspec
@@ -13,6 +13,10 @@ from .settings import TEXT, Channel, SmsgateSettings
 
 #: In the order in which the fields stand in a request; `send_…` says in which they are tried.
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+
+#: Characters that a text for these channels may have, and digits that a number may have.
+LONGEST_TEXT: Mapping[Channel, int] = {"viber": 1000, "whatsapp": 1000}
+LONGEST_NUMBER = 14
 
 #: What holds where no validity is given.
 _AN_HOUR = 60
