@@ -52,8 +52,12 @@ class Proxy:
     """The way there: requests in plain text are given to it, those with TLS go through it (RFC 9110 §9.3.6)."""
 
     def __init__(self, address: str) -> None:
-        url = httpx.URL(address)
-        self.host, self.port = url.raw_host.decode(), url.port or _PORTS[url.scheme]
+        """Raises ValueError, which does not say what the address is: it may hold a password."""
+        try:
+            url = httpx.URL(address)
+            self.host, self.port = url.raw_host.decode(), url.port or _PORTS[url.scheme]
+        except (httpx.InvalidURL, KeyError):
+            raise ValueError("the address of the proxy cannot be read") from None
         #: Of the proxy itself, `https://`; whom to believe there has nothing to do with the provider.
         self.context = tls(True) if url.scheme == "https" else None
         self.headers: list[tuple[bytes, bytes]] = []
