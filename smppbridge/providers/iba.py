@@ -131,10 +131,9 @@ class Iba(Provider[IbaSettings]):
     # Sending
 
     def rides_with(self, message: Message) -> Hashable:
-        # What was turned away in company goes alone, so that its own cause is heard.
-        if message.progress.attempts or message.duplicate_window < _BUCKET:
-            return message.id
-        if not _PLAIN_NUMBER.fullmatch(message.destination):
+        # What was turned away here in company goes alone, so that its own cause is heard.
+        turned_away = message.progress.attempts and message.progress.provider == self.name
+        if turned_away or message.duplicate_window < _BUCKET or not _PLAIN_NUMBER.fullmatch(message.destination):
             return message.id
         # Within the minute and the account nothing goes to a number twice; see `Message.duplicate_window`.
         minute = message.accepted_at // _BUCKET

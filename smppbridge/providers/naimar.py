@@ -169,8 +169,8 @@ class Naimar(Provider[NaimarSettings]):
         return base36(message.number)
 
     def rides_with(self, message: Message) -> Hashable:
-        # What was turned away in company goes alone, so that its own cause is heard.
-        if message.progress.attempts:
+        # What was turned away here in company goes alone, so that its own cause is heard.
+        if message.progress.attempts and message.progress.provider == self.name:
             return message.id
         content = _content(message, billed=self.answers(message))
         if self.answers(message):

@@ -404,6 +404,31 @@ def test_what_happens_in_doubt_is_possible_and_explained(name):
 
 
 @ADAPTERS
+def test_nothing_stands_against_an_ordinary_message(name, message, commands):
+    provider = provider_of(name)
+    for kind in provider.kinds:
+        assert provider.objection(message(command=commands[kind])) is None, kind
+
+
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    kind=st.sampled_from(sorted(Kind)),
+    source=st.text(max_size=21),
+    destination=st.text(max_size=21),
+    text=st.text(max_size=400),
+)
+def test_an_objection_is_an_outcome_for_any_message(message, commands, name, kind, source, destination, text):
+    provider = provider_of(name)
+    command = commands[kind]
+    if hasattr(command, "text"):
+        command = msgspec.structs.replace(command, text=text)
+    if kind in provider.kinds:
+        objection = provider.objection(message(command=command, source=source, destination=destination))
+        outcomes_are_sound([objection] if objection else [], 1 if objection else 0)
+        assert objection is None or isinstance(objection, Refused | Unable)
+
+
+@ADAPTERS
 def test_every_kind_it_claims_travels(name, message, commands):
     provider = provider_of(name)
     for kind in provider.kinds:

@@ -197,7 +197,8 @@ def test_what_windows_1251_cannot_hold_goes_to_another_provider(message):
         ({"destination": "+79000000002"}, False),
         ({"destination": "0079000000002"}, False),
         ({"duplicate_window": 0}, False),
-        ({"progress": Progress(attempts=1)}, False),
+        ({"progress": Progress(attempts=1, provider="main")}, False),
+        ({"progress": Progress(attempts=1, provider="another")}, True),
     ],
 )
 def test_what_rides_together(message, change, together):

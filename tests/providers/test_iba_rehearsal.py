@@ -40,7 +40,8 @@ class Road:
         outcomes = self.provider.sent(messages, self.carry(self.provider.send(messages)))
         for message, outcome in zip(messages, outcomes, strict=True):
             ref = outcome.ref if isinstance(outcome, Sent) else ""
-            message.progress = Progress(stage=Stage.SENT if ref else Stage.WAITING, ref=ref, attempts=1)
+            stage = Stage.SENT if ref else Stage.WAITING
+            message.progress = Progress(stage=stage, provider="main", ref=ref, attempts=1)
         return list(outcomes)
 
     def state(self, message: Message, at: float = LATER) -> MessageState:
