@@ -305,7 +305,7 @@ def finding(file: str, raw: object, it: Spot, said: str) -> Finding:
     if tables and source_of(value) is None and is_table(it.annotation):
         # The rule that was broken belongs to the table as a whole.
         table, key = _written(list(it.place), len(it.place))
-        return Finding(file, f"[{table}]" if isinstance(value, list) else table, key, "", said)
+        return Finding(file, f"[{table}]" if isinstance(value, list) and not key else table, key, "", said)
     hidden = it.secret and source_of(value) is None and value != ""
     name = next((str(part) for part in reversed(it.place) if isinstance(part, str)), "")
     return Finding(file, it.table, it.key, MASK if hidden else written(value, name), said)

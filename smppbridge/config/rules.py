@@ -36,6 +36,8 @@ from .tables import (
 SYSTEM_ID_MAX = 15
 #: SMPP 3.4 §5.2.2: 9 octets with the NUL.
 PASSWORD_MAX = 8
+#: Legs of a cascade: `Message.number` has room for more, but nobody waits so long for a message.
+LEGS_MAX = 4
 #: Characters of a callback token that is not worth guessing.
 TOKEN_MIN = 16
 
@@ -308,6 +310,8 @@ def check_providers(tables: Tables, adapters: Adapters | None, said: Said) -> No
             said.mistake((*place, "retry_first"), "longer than retry_max")
         if provider.poll_first > provider.poll_max:
             said.mistake((*place, "poll_first"), "longer than poll_max")
+        if provider.batch_wait > 1:
+            said.mistake((*place, "batch_wait"), "expected at most 1 second")
         for key in ("timeout", "connect_timeout", "retry_first", "poll_first"):
             if getattr(provider, key) == 0:
                 said.mistake((*place, key), "expected more than 0 seconds")
@@ -384,7 +388,7 @@ def check_routes(tables: Tables, adapters: Adapters | None, said: Said) -> None:
         if route.account:
             _check_there("accounts", route.account, tables.account_names, (*place, "account"), said)
         _check_named(route.providers or (), tables, (*place, "providers"), said)
-        if route.cascade:
+        if route.cascade is not None:
             _check_cascade(route.cascade, route.kinds, tables, adapters, (*place, "cascade"), said)
         for at_place, prefix in enumerate(route.destination):
             if not prefix or " " in prefix:
@@ -416,6 +420,8 @@ def _check_cascade(
     place: Place,
     said: Said,
 ) -> None:
+    if not 2 <= len(legs) <= LEGS_MAX:
+        said.mistake(place, f"expected 2 to {LEGS_MAX} legs, one after the other")
     for number, leg in enumerate(legs):
         here = (*place, number)
         _check_named(leg.providers, tables, (*here, "providers"), said)

@@ -294,8 +294,8 @@ class ProviderConfig(BaseModel):
     rate: Rate = 0
     #: Messages a request; 0: as many as the adapter allows.
     batch: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
-    #: How long a request that has room for more messages waits for them; 0: not at all.
-    batch_wait: Seconds = Field(default=0.005, le=1)
+    #: How long a request that has room for more messages waits for them, a second at most; 0: not at all.
+    batch_wait: Seconds = 0.005
     #: To reach the provider.
     connect_timeout: Seconds = 5
     #: For the whole request.
@@ -367,7 +367,7 @@ class Route(Table):
     source: tuple[str, ...] = ()
     #: In this order; the next is tried where the one before cannot. Either these, or a cascade.
     providers: tuple[str, ...] | None = Field(default=None, min_length=1)
-    cascade: tuple[LegConfig, ...] | None = Field(default=None, min_length=2, max_length=4)
+    cascade: tuple[LegConfig, ...] | None = None
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
