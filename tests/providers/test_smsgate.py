@@ -892,9 +892,17 @@ def test_the_balance(door, url, content, told, read):
     assert provider.balance_read(answer(told.encode())) == read
     # A host without that page is there all the same.
     assert provider.balance_read(answer("<html>Not found</html>", 404)) == ""
-    for response in (answer("Неправильный логин или пароль"), answer("{}"), answer("<response/>"), answer("", 500)):
-        with pytest.raises(ValueError, match=f"HTTP {response.status_code} without a balance"):
-            provider.balance_read(response)
+    assert provider.balance_read(answers_with("Что-то новое", door)[0]) == ""
+
+
+@DOORS
+def test_what_would_meet_every_message_speaks_against_the_provider(door):
+    provider = smsgate(door)
+    for text in ("Неправильный логин или пароль", "Ваш аккаунт заблокирован", "Закончились SMS."):
+        with pytest.raises(ValueError, match=f"HTTP 200: {text}"):
+            provider.balance_read(answers_with(text, door)[0])
+    with pytest.raises(ValueError, match="HTTP 403"):
+        provider.balance_read(answer("", 403))
 
 
 # Callbacks -----------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ import httpx
 from ...model import Kind, Message, Millis, StatusReport, text_of
 from ..base import Callback, NotFound, Outcome, Provider, Refused, Reply, Unable, WhenInDoubt
 from . import incoming
-from .answers import WRONG_NUMBER, ours, report
+from .answers import WRONG_NUMBER, ours, refuses_everything, report
 from .doors import Door, Get, Json, Xml
 from .settings import SmsgateSettings
 from .wording import LONGEST_NUMBER, LONGEST_TEXT, phone
@@ -111,11 +111,12 @@ class Smsgate(Provider[SmsgateSettings]):
         return self._door.balance()
 
     def balance_read(self, response: httpx.Response) -> str:
-        told = self._door.balance_told(response)
-        # The page belongs to the documents for plain SMS: a host without it is there all the same.
-        if not told and response.status_code != 404:
-            raise ValueError(f"HTTP {response.status_code} without a balance: {response.text[:200]}")
-        return told
+        # The page belongs to the documents for plain SMS. A host that does not have it, or does not have it for this
+        # account, is there all the same: only what would meet every message, too, speaks against it.
+        error = self._door.error(response)
+        if refuses_everything(error) or response.status_code in (401, 403):
+            raise ValueError(f"HTTP {response.status_code}: {error[:200]}")
+        return self._door.balance_told(response)
 
     # Callbacks
 

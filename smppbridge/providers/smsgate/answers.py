@@ -178,6 +178,13 @@ def failed(said: str, message: Message, response: httpx.Response, reference: str
     return msgspec.structs.replace(reading.by_status(response), reason=f"HTTP {response.status_code}: {reason}")
 
 
+def refuses_everything(said: str) -> bool:
+    """Whether an error is about the account, and not about a message."""
+    meaning = _BY_WORDS.get(sentence(said))
+    outcome = meaning(said) if meaning else None
+    return isinstance(outcome, Unable) and outcome.everything
+
+
 _KNOWN = frozenset({*_BY_WORDS, _SENT_BEFORE, _REPEATED})
 
 

@@ -39,6 +39,10 @@ class Door(Protocol):
         """Empty where the answer tells none."""
         ...
 
+    def error(self, response: httpx.Response) -> str:
+        """That of the whole request; empty: none that can be read."""
+        ...
+
 
 class Json:
     """smsgate CascadingDoc, JSON: `sendmessagejson.php`."""
@@ -75,6 +79,10 @@ class Json:
                 return f"{value} {reading.text(rest.get('currency'))}".strip()
         return ""
 
+    def error(self, response: httpx.Response) -> str:
+        answer = _json_answer(reading.json(response))
+        return answer.error if answer else ""
+
     def _post(self, page: str, body: Mapping[str, Any]) -> httpx.Request:
         headers = {"content-type": "application/json; charset=utf-8", **_bearer(self._settings)}
         content = msgspec.json.encode(body)
@@ -110,6 +118,10 @@ class Xml:
         for money in _children(reading.xml(response.content), "money"):
             return f"{money.text or ''} {money.get('currency', '')}".strip()
         return ""
+
+    def error(self, response: httpx.Response) -> str:
+        answer = _xml_answer(reading.xml(response.content))
+        return answer.error if answer else ""
 
     def _post(self, page: str, elements: Iterable[etree._Element]) -> httpx.Request:
         root = etree.Element("request")
@@ -159,6 +171,9 @@ class Get:
     def balance_told(self, response: httpx.Response) -> str:
         found = re.match(r"[0-9]+(\.[0-9]+)? [A-Z]{3}\b", _plain(response), re.ASCII)
         return found[0] if found else ""
+
+    def error(self, response: httpx.Response) -> str:
+        return _plain(response)
 
     def _short(self, message: Message) -> httpx.Request:
         (group,) = grouped([message], self._settings)
