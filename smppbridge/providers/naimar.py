@@ -172,11 +172,10 @@ class Naimar(Provider[NaimarSettings]):
         # What was turned away here in company goes alone, so that its own cause is heard.
         if message.progress.attempts and message.progress.provider == self.name:
             return message.id
-        content = _content(message, billed=self.answers(message))
-        if self.answers(message):
-            return tuple(content.items())
+        billed = self.answers(message)
+        text, how = _content(message, billed=billed)
         # Each recipient of a plain request may have a text of its own.
-        return self._sender(message), *(value for name, value in content.items() if name != "text")
+        return (billed, text if billed else self._sender(message), *how.items())
 
     def objection(self, message: Message) -> Refused | Unable | None:
         billed = self.answers(message)
@@ -193,23 +192,29 @@ class Naimar(Provider[NaimarSettings]):
         return None
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:
-        billed = self.answers(messages[0])
+        first, settings = messages[0], self.settings
+        billed = self.answers(first)
+        text, how = _content(first, billed=billed)
+        sender = "" if billed else self._sender(first)
         root = etree.Element("sms")
-        _add(root, "username", self.settings.username)
-        _add(root, "password", self.settings.password.get_secret_value())
+        _fill(root, {"username": settings.username, "password": settings.password.get_secret_value()})
         if billed:
-            billing = _add(root, "billing")
-            _add(billing, "billkey", self.settings.billkey)
-            _add(billing, "from", self.settings.short_number)
-        content = _content(messages[0], billed=billed)
-        self._add_message(root, content, "" if billed else self._sender(messages[0]))
-        recipients = _add(root, "recipients")
+            _fill(etree.SubElement(root, "billing"), {"billkey": settings.billkey, "from": settings.short_number})
+        _fill(etree.SubElement(root, "message"), {"text": text, **({"sender": sender} if sender else {}), **how})
+        recipients = etree.SubElement(root, "recipients")
         for message in messages:
-            self._add_recipient(recipients, message, content["text"], billed=billed)
+            _fill(etree.SubElement(recipients, "recipient"), self._recipient(message, text, billed=billed))
         body = etree.tostring(root, encoding="utf-8")
         headers = {"content-type": "application/xml; charset=utf-8"}
         path = "rest/billsms/xml" if billed else "rest/sms/xml/"
-        return httpx.Request("POST", self.settings.base_url + path, content=body, headers=headers)
+        return httpx.Request("POST", settings.base_url + path, content=body, headers=headers)
+
+    def _recipient(self, message: Message, text: str, *, billed: bool) -> dict[str, str]:
+        """The elements of `recipient`; `text`: that of the whole request."""
+        answers = {"rcv_msg_id": message.progress.answers} if billed else {}
+        own, _ = _content(message, billed=billed)
+        other = {"text": own} if own != text else {}
+        return {"id": self.reference(message), **answers, "msisdn": _msisdn(message), **other}
 
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
         answer = _read(response.content)
@@ -218,24 +223,6 @@ class Naimar(Provider[NaimarSettings]):
         if response.is_success and answer.status == 200:
             return self._taken(messages, answer)
         return [_failed(answer, response, len(messages))] * len(messages)
-
-    def _add_message(self, root: etree._Element, content: Mapping[str, str], sender: str) -> None:
-        message = _add(root, "message")
-        _add(message, "text", content["text"])
-        if sender:
-            _add(message, "sender", sender)
-        for name, value in content.items():
-            if name != "text":
-                _add(message, name, value)
-
-    def _add_recipient(self, recipients: etree._Element, message: Message, text: str, *, billed: bool) -> None:
-        recipient = _add(recipients, "recipient")
-        _add(recipient, "id", self.reference(message))
-        if billed:
-            _add(recipient, "rcv_msg_id", message.progress.answers)
-        _add(recipient, "msisdn", _msisdn(message))
-        if (own := _content(message, billed=billed)["text"]) != text:
-            _add(recipient, "text", own)
 
     def _taken(self, messages: Sequence[Message], answer: _Answer) -> Sequence[Outcome]:
         told = answer.recipients
@@ -314,14 +301,13 @@ def base36(number: int) -> str:
     return digits or "0"
 
 
-def _add(parent: etree._Element, name: str, text: str = "") -> etree._Element:
-    made = reading.element(name, text)
-    parent.append(made)
-    return made
+def _fill(parent: etree._Element, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        parent.append(reading.element(name, text))
 
 
-def _content(message: Message, *, billed: bool) -> dict[str, str]:
-    """The elements of `message` that say what is sent, in their order.
+def _content(message: Message, *, billed: bool) -> tuple[str, dict[str, str]]:
+    """What is sent: the text, and the elements of `message` that say how to read it.
 
     Binary data brings its coding and its esm_class along, for the provider's own (245 and 64) stand for one kind of it.
     The billed request has no type for text beyond GSM 03.38; its octets in UCS2, named by their coding, are what the
@@ -332,12 +318,12 @@ def _content(message: Message, *, billed: bool) -> dict[str, str]:
             return _hex(data, coding, _UDHI if has_udh else 0)
     text = text_of(message.command)
     if gsm0338.fits(text):
-        return {"text": text}
-    return _hex(_ucs2(text), _UCS2, 0) if billed else {"text": text, "type": "utf8"}
+        return text, {}
+    return _hex(_ucs2(text), _UCS2, 0) if billed else (text, {"type": "utf8"})
 
 
-def _hex(data: bytes, dcs: int, esm: int) -> dict[str, str]:
-    return {"text": data.hex().upper(), "type": "binary", "dcs": str(dcs), "esm": str(esm)}
+def _hex(data: bytes, dcs: int, esm: int) -> tuple[str, dict[str, str]]:
+    return data.hex().upper(), {"type": "binary", "dcs": str(dcs), "esm": str(esm)}
 
 
 def _ucs2(text: str) -> bytes:
