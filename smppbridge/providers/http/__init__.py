@@ -37,7 +37,6 @@ from .callbacks import Callbacks
 from .rules import RuledSettings
 from .wording import Wording
 
-
 #: `err` of a receipt, from the smsc list: this provider has no way for it.
 NO_ROUTE = 248
 
@@ -78,8 +77,10 @@ class Http(Provider[RuledSettings]):
     def objection(self, message: Message) -> Unable | None:
         """A charset that cannot write the text would send question marks, which cost as much as letters."""
         send = self.settings.send
+        if send.json_ is not None or send.xml is not None:
+            return None
         try:
-            variables.of(message)["text"].encode("utf-8" if send.json_ or send.xml else send.charset)
+            variables.of(message)["text"].encode(send.charset)
         except UnicodeEncodeError:
             return Unable(reason=f"the text has characters that {send.charset} has not", err=NO_ROUTE)
         return None

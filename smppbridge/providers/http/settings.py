@@ -11,6 +11,7 @@ import codecs
 import re
 from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr
 
 from ...config import Table
@@ -78,7 +79,7 @@ HeaderName = Annotated[str, AfterValidator(_header)]
 State = Literal[
     "ENROUTE", "ACCEPTED", "DELIVERED", "EXPIRED", "DELETED", "UNDELIVERABLE", "REJECTED", "UNKNOWN"
 ]  # fmt: skip
-Err = Annotated[Whole, Field(ge=0, le=999)]
+Err = Annotated[Whole, Ge(0), Le(999)]
 
 
 class Condition(Table):
