@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.text import Text
@@ -22,6 +24,8 @@ EXAMPLES = examples(
     "smppbridge simulate --delay 5s --misbehave omnicell=timeout:1",
     "smppbridge simulate --listen 127.0.0.1:9000 --callback http://127.0.0.1:8081",
 )
+
+V = TypeVar("V")
 
 _FAULTS = ", ".join(fault.value for fault in Fault)
 
@@ -47,15 +51,21 @@ def simulate(
     from ..simulator.server import Simulator
     from ..simulator.vendor import Settings
 
-    try:
-        address(listen)
-        seconds = duration(delay)
-    except ValueError as error:
-        raise Trouble(f"expected {error}" if "duration" not in str(error) else f"--delay {delay}: {error}", 2) from None
+    _hold("--listen", listen, address)
+    seconds = _hold("--delay", delay, duration)
     simulator = Simulator(Settings(callback=callback, delay=seconds))
     for order in misbehave or ():
         _misbehave(simulator, order)
     asyncio.run(_run(simulator, listen, quiet))
+
+
+def _hold(option: str, value: str, read: Callable[[str], V]) -> V:
+    """What an option says. Raises Trouble."""
+    try:
+        return read(value)
+    except ValueError as error:
+        said = str(error)
+        raise Trouble(f"{option} {value}: {said if said.startswith('expected') else f'expected {said}'}", 2) from None
 
 
 def _misbehave(simulator: Simulator, order: str) -> None:
@@ -77,7 +87,7 @@ async def _run(simulator: Simulator, listen: str, quiet: bool) -> None:
     try:
         listener = await Listener.start(simulator, listen)
     except OSError as error:
-        raise Trouble(f"cannot listen on {listen}: {error.strerror or error}") from None
+        raise Trouble(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -175,7 +175,7 @@ class Omnicell(Vendor):
         message = Taken(
             id=id,
             to=to,
-            source=service.get("source"),
+            source=service.get("source", ""),
             text=body,
             at=now,
             delay=self.settings.delay,
@@ -279,8 +279,6 @@ def _read(root: Any) -> tuple[Any, list[tuple[str, str]]]:
 def _check_service(service: Any) -> None:
     only(service, (), SERVICE)
     attributes = service.attrib
-    if not attributes.get("source"):
-        raise Malformed("source is missing")
     if attributes.get("type", "SMS") not in TYPES:
         raise Malformed("the type is unknown")
     for name in ("interactiveSms", "promo", "hiddenText", "twoWayViber"):

@@ -3,6 +3,7 @@
     GET  /                      what was sent, and forms to write as a subscriber and to misbehave
     GET  /requests.json         the last requests, newest first; ?vendor=NAME for one vendor
     GET  /messages.json         the messages that were processed, and the counts
+    GET  /counts/NAME           the counts of one vendor
     POST /incoming/NAME         {"source", "destination", "text", "prefix", "data"}: a subscriber writes
     PUT  /misbehave/NAME        {"fault", "times", "requests", "processed", "seconds"}: see mischief.py
 
@@ -246,6 +247,11 @@ class Simulator:
         @web.get("/messages.json")
         async def messages() -> JSONResponse:
             return JSONResponse(self.messages())
+
+        @web.get("/counts/{name}")
+        async def counts(name: str) -> JSONResponse:
+            self._known(name)
+            return JSONResponse(msgspec.to_builtins(self.vendors[name].counts))
 
         @web.post("/incoming/{name}")
         async def incoming(name: str, request: Request) -> Response:

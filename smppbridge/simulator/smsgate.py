@@ -50,6 +50,11 @@ GET = "/sendmessage.php"
 JSON = "/sendmessagejson.php"
 XML = "/xml/message.php"
 XML_STATE = "/xml/state_message.php"
+#: How much money is left, by each door (smsgate httpGateDoc, jsonGateDoc, xmlGateDoc).
+GET_BALANCE = "/sendsms.php"
+JSON_BALANCE = "/sendsmsjson.php"
+XML_BALANCE = "/xml/balance.php"
+_POSTED = (JSON, XML, XML_STATE, JSON_BALANCE, XML_BALANCE)
 
 CHANNELS = ("viber", "vk", "sms", "whatsapp")
 PRICES = {"viber": "0.55", "vk": "0.60", "sms": "1.20", "whatsapp": "0.90"}
@@ -199,6 +204,8 @@ class Smsgate(Vendor):
         if asked.path == JSON:
             document = _json(asked.body)
             return Purpose.ASK if isinstance(document, dict) and "state" in document else Purpose.SEND
+        if asked.path in (GET_BALANCE, JSON_BALANCE, XML_BALANCE):
+            return Purpose.BALANCE
         return Purpose.ASK if asked.path == XML_STATE else Purpose.SEND
 
     def fields(self, asked: Asked) -> dict[str, str]:
@@ -220,9 +227,13 @@ class Smsgate(Vendor):
                 return self._get(asked)
             case "POST", path if path == JSON:
                 return self._by_json(asked)
-            case "POST", path if path in (XML, XML_STATE):
+            case "POST", path if path in (XML, XML_STATE, XML_BALANCE):
                 return self._by_xml(asked)
-        return Answer(status=405 if asked.path in (GET, JSON, XML, XML_STATE) else 404)
+            case "GET", path if path == GET_BALANCE:
+                return self._balance_by_get(asked)
+            case "POST", path if path == JSON_BALANCE:
+                return self._balance_by_json(asked)
+        return Answer(status=405 if asked.path in (GET, GET_BALANCE, *_POSTED) else 404)
 
     # GET
 
@@ -296,7 +307,9 @@ class Smsgate(Vendor):
         root = etree.Element("response")
         try:
             request = self._request(asked)
-            if asked.path == XML_STATE:
+            if asked.path == XML_BALANCE:
+                etree.SubElement(root, "money", currency="RUR").text = self._money()
+            elif asked.path == XML_STATE:
                 for id in request.findall("state/id_message"):
                     told = self._state(id.text or "", asked.now)
                     etree.SubElement(root, "state", {k: v for k, v in told.items() if k != "state"}).text = told[
@@ -326,7 +339,7 @@ class Smsgate(Vendor):
         request = read_xml(asked.body)
         if request.tag != "request":
             raise Malformed("not a request")
-        only(request, ("security", "state") if asked.path == XML_STATE else ("security", "message"))
+        only(request, ("security", {XML: "message", XML_STATE: "state"}.get(asked.path, "security")))
         values = {}
         for element in request.findall("security/*"):
             only(element, (), ("value",))
@@ -344,6 +357,33 @@ class Smsgate(Vendor):
             told = _named(result, json_door=False)
             text = told.pop("error", "send")
             etree.SubElement(answer, "information", told).text = text
+
+    # Balance
+
+    def _balance_by_get(self, asked: Asked) -> Answer:
+        fields = {name: value.decode("utf-8", "replace") for name, value in asked.pairs().items()}
+        try:
+            self._admit(fields.get("user", ""), fields.get("pwd", ""), asked)
+        except _Whole as error:
+            return _plain(str(error))
+        # The rest of this page is for plain SMS, which are not played here.
+        return _plain(f"{self._money()} RUR") if fields.get("balance") == "1" else Answer(status=404)
+
+    def _balance_by_json(self, asked: Asked) -> Answer:
+        document = _json(asked.body)
+        if not isinstance(document, dict) or document.get("type") != "balance":
+            return _jsoned({"error": "Неправильный формат JSON документа"})
+        who = document.get("security")
+        login, password = (who.get("login"), who.get("password")) if isinstance(who, dict) else ("", "")
+        try:
+            self._admit(login, password, asked)
+        except _Whole as error:
+            return _jsoned({"error": str(error)})
+        return _jsoned({"money": {"currency": "RUR", "value": self._money()}, "sms": []})
+
+    def _money(self) -> str:
+        """One rouble a message, whatever it was: only that it becomes less is of interest."""
+        return f"{1000 - self.counts.processed:.2f}"
 
     # What the doors have in common
 

@@ -10,7 +10,7 @@ import pytest
 
 from smppbridge import __version__
 
-COMMANDS = ("serve", "check-config", "explain", "send", "messages list", "messages show", "hash-password")
+COMMANDS = ("serve", "check-config", "explain", "send", "messages list", "messages show", "hash-password", "simulate")
 
 
 def test_version(run: Any) -> None:

@@ -15,6 +15,7 @@ from smppbridge.config.tables import HttpConfig, LogConfig, SmppConfig, StoreCon
 from smppbridge.providers.registry import adapter_class
 
 SHIPPED = Path(__file__).parents[2] / "conf" / "smppbridge.toml"
+REHEARSAL = SHIPPED.with_name("rehearsal.toml")
 
 #: A commented example or default: no blank after the sign.
 EXAMPLE = re.compile(r"^#(?=[\[a-z])", re.MULTILINE)
@@ -87,3 +88,28 @@ def test_commented_defaults_are_the_defaults(uncommented: Path, table: str, mode
     shown = model.model_validate(given)
     for key in given:
         assert getattr(shown, key) == getattr(model(), key), key
+
+
+def test_the_rehearsal_has_neither_mistakes_nor_warnings_where_anybody_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "rehearsal.toml"
+    path.write_bytes(REHEARSAL.read_bytes())
+    path.chmod(0o644)
+    checked = config.check(path, adapter_class)
+    assert (checked.mistakes, checked.warnings) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("127.0.0.1:8099/iba", "192.0.2.1/iba"),
+        ('user = "demo"\npassword = "demo"', 'user = "demo"\npassword = "S3cret"'),
+    ],
+)
+def test_what_is_no_rehearsal_holds_no_secret_where_anybody_may_read_it(tmp_path: Path, old: str, new: str) -> None:
+    text = REHEARSAL.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "rehearsal.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    path.chmod(0o644)
+    found = {(mistake.table, mistake.key) for mistake in config.check(path, adapter_class).mistakes}
+    assert ("[providers.iba]", "password") in found

@@ -120,7 +120,6 @@ def test_a_single_is_sent_as_often_as_it_is_told(omnicell: Omnicell) -> None:
         ('id="single"', 'id="bulk"'),
         ('id="single"', 'id="single" uniq_key="k"'),
         ('interactiveSms="true"', 'interactiveSms="yes"'),
-        ('source="TESTBMSAST"', ""),
         ('validity="+1 min"', 'validity="60"'),
         ('validity="+1 min"', 'desired_date="x"'),
         (' content-type="text/plain"', ""),

@@ -57,8 +57,9 @@ class Rehearsal:
         assert answer.status_code == 204
 
     async def counts(self) -> dict[str, int]:
-        answer = await self.client.get("/messages.json")
-        return dict(answer.json()["counts"]["iba"])
+        counts = (await self.client.get("/counts/iba")).json()
+        assert (await self.client.get("/messages.json")).json()["counts"]["iba"] == counts
+        return dict(counts)
 
 
 @contextlib.asynccontextmanager

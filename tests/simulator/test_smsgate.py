@@ -351,3 +351,23 @@ def test_a_reply_in_viber_names_the_message(smsgate: Smsgate) -> None:
     }
     assert push.taken(200, b"")
     assert not push.taken(404, b"")
+
+
+# Balance -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_balance_by_every_door(smsgate: Smsgate) -> None:
+    words(smsgate, request())
+    assert words(smsgate, get("/sendsms.php", user="demo", pwd="demo", balance="1")) == "999.00 RUR"
+    assert words(smsgate, get("/sendsms.php", user="demo", pwd="x", balance="1")) == LOGIN_WRONG
+    headers = {"content-type": "application/json"}
+    body = json.dumps({"security": LOGIN, "type": "balance"}).encode()
+    told = json.loads(words(smsgate, asked("POST", "/sendsmsjson.php", body=body, headers=headers)))
+    assert told["money"] == {"currency": "RUR", "value": "999.00"}
+    body = b'{"security": {}, "type": "balance"}'
+    assert json.loads(words(smsgate, asked("POST", "/sendsmsjson.php", body=body)))["error"] == LOGIN_WRONG
+    ask = '<request><security><login value="demo"/><password value="demo"/></security></request>'
+    money = by_xml(smsgate, ask, "/xml/balance.php").find("money")
+    assert (money.text, money.get("currency")) == ("999.00", "RUR")
+    assert by_xml(smsgate, ask.replace("demo", "x"), "/xml/balance.php").findtext("error") == LOGIN_WRONG
+    assert smsgate.purpose(get("/sendsms.php")) == Purpose.BALANCE
