@@ -326,6 +326,9 @@ TAKEN = [
     b'<?xml version="1.0" encoding="UTF-8"?>\n'
     b'<sms xmlns="urn:x"><a><Status> 200 </Status></a><RECIPIENTS>1</RECIPIENTS></sms>',
     b"<response><status>200</status></response>",
+    # The first of a name counts, and what is nearer the root.
+    b"<r><status>200</status><recipients>1</recipients><log><status>1</status><recipients>7</recipients></log></r>",
+    b'{"log": {"status": 1, "recipients": 7}, "status": 200, "recipients": 1}',
     b'{"status": 200, "description": "OK", "recipients": 1}',
     b' {"response": {"Status": "200", "recipients": "1"}}',
 ]
