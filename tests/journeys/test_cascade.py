@@ -114,6 +114,7 @@ def test_a_restart_between_two_legs(start, connect):
     while "sent" not in [entry.event for entry in timeline(first, answer.message_id)]:
         assert time.monotonic() < until
         time.sleep(0.01)
+    esme.unbind()
     first.stop()
     # The provider has forgotten it and says what becomes of it when it is asked: with the end of the leg at the latest.
     second = start(viber("undeliverable"), **cascade(wait="2s"))
