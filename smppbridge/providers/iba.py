@@ -37,7 +37,7 @@ from urllib.parse import quote_plus
 from zoneinfo import ZoneInfo
 
 import httpx
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from pdu import MessageState
 
@@ -113,6 +113,15 @@ class IbaSettings(Table):
     incoming_sender: Literal["subscriber", "number"] = "subscriber"
     #: Of the dates in incoming messages.
     timezone: ZoneInfo = ZoneInfo("Europe/Moscow")
+
+    @model_validator(mode="after")
+    def _login_can_be_written(self) -> IbaSettings:
+        try:
+            f"{self.user}{self.password.get_secret_value()}".encode(self.charset)
+        except UnicodeEncodeError:
+            # From None: the error holds what could not be written.
+            raise ValueError(f"expected user and password of characters that {self.charset} has") from None
+        return self
 
 
 class Iba(Provider[IbaSettings]):

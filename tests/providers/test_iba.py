@@ -53,6 +53,7 @@ def answer(body: str | bytes, status: int = 200) -> httpx.Response:
         ({"user": "me", "password": "hush", "sender": "Магазин"}, "sender"),
         ({"user": "me", "password": "hush", "incoming_sender": "nobody"}, "incoming_sender"),
         ({"user": "me", "password": "hush", "timezone": "Europe/Nowhere"}, "timezone"),
+        ({"user": "me", "password": "žluťoučký", "charset": "windows-1251"}, "(the table)"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(own, problem):
