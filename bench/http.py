@@ -35,7 +35,11 @@ batch = {batch}
 SHAPES = {"unbatched": (1, 64), "batched": (100, 8)}
 #: How the provider tells the final states: 500 in a callback, each in a callback of its own, with the answer.
 STATES = ("callback", "single callback", "answer")
-TARGETS = {"unbatched": 5_000, "batched": 15_000}
+TARGETS = {
+    f"{shape}, states by {states}": least
+    for shape, least in (("unbatched", 5_000), ("batched", 15_000))
+    for states in ("callback", "answer")
+}
 
 
 def once(batch: int, at_once: int, states: str, count: int) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def run(count: int = 50_000, rounds: int = 3) -> dict[str, Any]:
                 runs.setdefault(name, []).append(once(batch, at_once, states, count))
         runs.setdefault("without HTTP", []).append(without(count))
     for name, many in runs.items():
-        target = next((f" (at least {least:,})" for shape, least in TARGETS.items() if name.startswith(shape)), "")
+        target = f" (at least {TARGETS[name]:,})" if name in TARGETS else ""
         figures[f"{name}: a second{target}"] = median(one["receipts"] / one["seconds"] for one in many)
         figures[f"{name}: µs of processor a message"] = median(one["cpu"] / one["receipts"] * 1e6 for one in many)
         if left := sum(count - one["receipts"] for one in many):

@@ -20,7 +20,7 @@ import uvloop
 #: What signs the callbacks: `callback_secret` of the measured gateway.
 SECRET = "bench"
 #: How many callbacks are under way at once.
-_CALLERS = 8
+_CALLERS = 32
 #: Seconds that states wait for more of their kind.
 _GATHER = 0.005
 
