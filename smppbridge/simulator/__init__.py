@@ -5,7 +5,7 @@ nothing of `smppbridge.providers`, on purpose: adapter and simulator are two ind
 and where they disagree one of them is wrong.
 
     vendor.py      what every vendor is made of: requests, answers, messages with their course, pushes, counts
-    smsc.py, omnicell.py, smsgate.py, iba.py, naimar.py
+    smsc.py, omnicell.py, smsgate.py, iba.py, naimar.py, twilio.py, infobip.py
                    one vendor each, pure: a request in, an answer out, pushes to be made
     mischief.py    how a vendor misbehaves when it is told to
     pushes.py      makes the pushes, again and again until they are answered as the vendor wants it

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 
 import httpx
-import structlog
 
 from .vendor import Push, Settings
 
@@ -21,11 +20,10 @@ class Pusher:
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
         self._work: set[asyncio.Task[None]] = set()
-        self._log = structlog.get_logger("simulator")
 
     def push(self, push: Push) -> None:
         """See to it, in the background. Without an address to push to nothing happens."""
-        if not self._settings.callback:
+        if not (push.url or self._settings.callback):
             push.last = "no --callback"
             return
         task = asyncio.get_running_loop().create_task(self._until_taken(push))
@@ -50,20 +48,18 @@ class Pusher:
                 await asyncio.sleep(self._settings.retry)
             push.tries += 1
             await self._once(push)
-        if not push.done:
-            self._log.warning("push given up", vendor=push.vendor, what=push.what, ref=push.ref, last=push.last)
 
     async def _once(self, push: Push) -> None:
         if self._client is None:
             # The gateway is beside us: no proxy of the environment stands between.
             self._client = httpx.AsyncClient(timeout=10, trust_env=False)
-        url = f"{self._settings.callback.rstrip('/')}/callback/{push.vendor}/{self._settings.token}"
-        headers = {"content-type": push.content_type} if push.content_type else {}
+        url = push.url or self._settings.handler(push.vendor)
+        headers = {**push.headers, **({"content-type": push.content_type} if push.content_type else {})}
         try:
             answer = await self._client.request(
                 push.method, f"{url}?{push.query}" if push.query else url, content=push.body or None, headers=headers
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             push.last = type(error).__name__
             return
         push.done = push.taken(answer.status_code, answer.content)

@@ -32,15 +32,17 @@ from starlette.types import Receive, Scope, Send
 
 from . import page
 from .iba import Iba
+from .infobip import Infobip
 from .mischief import Fault, Misbehaviour
 from .naimar import Naimar
 from .omnicell import Omnicell
 from .pushes import Pusher
 from .smsc import Smsc
 from .smsgate import Smsgate
+from .twilio import Twilio
 from .vendor import Answer, Asked, Push, Reply, Settings, Vendor, remember
 
-VENDORS: tuple[type[Vendor], ...] = (Smsc, Omnicell, Smsgate, Iba, Naimar)
+VENDORS: tuple[type[Vendor], ...] = (Smsc, Omnicell, Smsgate, Iba, Naimar, Twilio, Infobip)
 
 #: Octets of a request that are read.
 MAX_BODY = 1_048_576

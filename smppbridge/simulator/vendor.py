@@ -49,6 +49,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: int = 10_000
     shown: int = 200
 
+    def handler(self, vendor: str) -> str:
+        """The address that one would enter with the vendor."""
+        return f"{self.callback.rstrip('/')}/callback/{vendor}/{self.token}"
+
 
 # What travels --------------------------------------------------------------------------------------------------------
 
@@ -93,6 +97,9 @@ class Push(msgspec.Struct, kw_only=True):
     query: str = ""
     body: bytes = b""
     content_type: str = ""
+    headers: dict[str, str] = {}
+    #: Where to, if the request that was answered said so; empty: to the handler.
+    url: str = ""
     tries: int = 0
     done: bool = False
     #: What came back last, for the page.
