@@ -180,6 +180,15 @@ def test_a_header_never_takes_more_than_a_line(message):
         provider.send([message()])
 
 
+@pytest.mark.parametrize(("text", "outcome"), [("Привет", None), ("你好", Unable)])
+def test_what_a_charset_cannot_write_is_not_sent_as_question_marks(message, text, outcome):
+    one = message(command=Sms(text=text))
+    objection = sending(form={"text": "{{ text }}"}, charset="windows-1251").objection(one)
+    assert (objection and type(objection)) == outcome
+    assert sending(json={"text": "{{ text }}"}).objection(one) is None
+    assert sending(xml="<t>{{ text }}</t>", charset="windows-1251").objection(one) is None
+
+
 # Answers -------------------------------------------------------------------------------------------------------------
 
 ERRORS = [

@@ -151,6 +151,14 @@ SEND = 'url = "https://api.acme.example"\n'
             'such as "utf-8" or "windows-1251"'),
         ({"send": SEND + 'jsno = { a = "1" }'}, '.send.jsno]: unknown table; did you mean "json"?'),
         ({"send": SEND + 'metod = "GET"'}, '.send] metod = "GET": unknown key; did you mean "method"?'),
+        (
+            {"send": SEND + 'xml = "<m>{{ text }} & more</m>"'},
+            '.send] xml = "<m>{{ text }} & more</m>": what comes of it is no XML document',
+        ),
+        (
+            {"send": SEND + 'headers = { Content-Length = "5" }'},
+            ".send] headers.content-length: belongs to the connection, which sees to it",
+        ),
         # Answers
         ({"answer": 'id = "id"'}, '.answer] id = "id": expected a path such as "$.messages[0].id"'),
         (

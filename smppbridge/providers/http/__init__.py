@@ -66,6 +66,8 @@ class Http(Provider[RuledSettings]):
         return 0 if self.settings.send.each else message.id
 
     def reference(self, message: Message) -> str:
+        if not self.settings.reference:
+            return ""
         return self._wording.reference(self._wording.values(variables.of(message)))
 
     def send(self, messages: Sequence[Message]) -> httpx.Request:

@@ -22,11 +22,11 @@ class Fits:
     """A condition, made ready: call it with the HTTP status and the document."""
 
     def __init__(self, condition: Condition) -> None:
-        self._status = condition.status
+        self._status = frozenset(condition.status)
         self._where = [(documents.parse(path), words) for path, words in condition.where.items()]
 
     def __call__(self, document: Any, status: int = 200) -> bool:
-        if self._status and not {str(status), f"{status // 100}xx"} & set(self._status):
+        if self._status and not {str(status), f"{status // 100}xx"} & self._status:
             return False
         return all(any(_is(documents.find(document, path), word) for word in words) for path, words in self._where)
 

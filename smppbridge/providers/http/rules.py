@@ -19,6 +19,7 @@ from .wording import Wording
 Found: TypeAlias = Iterator[tuple[Place, str]]
 
 _BODIES = {"json_": "json", "form": "form", "xml": "xml", "text": "text"}
+_OF_THE_WIRE = {"connection", "content-length", "host", "transfer-encoding"}
 _SIGNED = ("body", "url", "query", "sorted_form")
 
 
@@ -67,6 +68,8 @@ def _request(place: Place, table: Request) -> Found:
         yield (*place, bodies[1]), f"stands beside {bodies[0]}: a request has one body"
     if bodies and table.method == "GET":
         yield (*place, "method"), f"a GET has no body: say POST, or put what stands in {bodies[0]} into query"
+    for name in sorted(_OF_THE_WIRE & table.headers.keys()):
+        yield (*place, "headers", name), "belongs to the connection, which sees to it"
     for key, fields in (("query", table.query), ("form", table.form or {})):
         for name, value in fields.items():
             inner = value if isinstance(value, list) else [value]

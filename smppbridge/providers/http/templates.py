@@ -126,6 +126,7 @@ def _date(value: str, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
     try:
         return datetime.fromtimestamp(reading.number(value) or 0, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
+        # No year that a calendar has.
         return ""
 
 
@@ -199,8 +200,8 @@ _ARGUMENTS: Mapping[str, str] = {
 #: Filters whose constants have to be these.
 _CHOICES: Mapping[str, Callable[[list[Any]], str]] = {
     "date": lambda given: (
-        "" if re.fullmatch(r"([^%]|%[YmdHMSjyTFzZs%])*", str(given[0] or "%"))
-        else "date: expected a format of %Y %m %d %H %M %S %j %y %F %T %z %Z %s"
+        "" if re.fullmatch(r"([^%]|%[YmdHMSjyTFzZ%])*", str(given[0] or "%"))
+        else "date: expected a format of %Y %m %d %H %M %S %j %y %F %T %z %Z"
     ),
     "hmac": lambda given: (
         "" if given[0] in ("md5", "sha1", "sha256", "sha512") and given[2:] in ([], ["hex"], ["base64"])
@@ -252,8 +253,7 @@ class Known(NamedTuple):
 class Template:
     """A compiled template: call it with the variables."""
 
-    def __init__(self, source: str, render: Callable[[Values], str], names: frozenset[str], type: str) -> None:
-        self.source = source
+    def __init__(self, render: Callable[[Values], str], names: frozenset[str], type: str) -> None:
         self._render = render
         #: What it uses: "id", "secret.token".
         self.names = names
@@ -270,7 +270,7 @@ class Template:
 
 def literal(text: str) -> Template:
     """A template without anything to fill in."""
-    return Template(text, lambda _: text, frozenset(), "")
+    return Template(lambda _: text, frozenset(), "")
 
 
 def compile(source: str, mode: Mode, known: Known, *, leaf: bool = False) -> Template:
@@ -295,7 +295,7 @@ def compile(source: str, mode: Mode, known: Known, *, leaf: bool = False) -> Tem
         render = environment.from_string(tree).render
     except (RecursionError, MemoryError, SyntaxError):
         raise BadTemplate("not a template: too deep") from None
-    return Template(source, render, names, type)
+    return Template(render, names, type)
 
 
 def _environment(finalize: Callable[[str], str] | None) -> ImmutableSandboxedEnvironment:

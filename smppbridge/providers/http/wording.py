@@ -7,6 +7,7 @@ Each template is rendered when it is compiled, with a message of every kind, so 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ import httpx
 import msgspec
 
 from ...config.secrets import Place
+from .. import reading
 from . import templates, variables
 from .documents import Path, find, parse
 from .samples import SAMPLES
@@ -31,6 +33,8 @@ _TYPES = {
     "text": "text/plain",
 }
 
+#: At the head of an XML document: its encoding need not be that of the text that it is tried out with.
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 #: The variable `ref` of a message that no provider has yet.
 _REF = {"ref": "a reference"}
@@ -51,7 +55,6 @@ class Wording:
 
     def __init__(self, settings: HttpSettings) -> None:
         self.problems: dict[Place, str] = {}
-        self._settings = settings
         tables = {"secret": frozenset(settings.secret), "settings": frozenset(settings.settings)}
         of_message = frozenset(variables.VARIABLES)
         why = "there is no single message that it could be of"
@@ -120,55 +123,67 @@ class RequestWording:
         #: Those that are filled in for each request.
         self.templates: list[Template] = []
         self._kind = next((kind for kind in _TYPES if getattr(table, kind) is not None), "")
-        body: Any = getattr(table, self._kind) if self._kind else None
         self.method = table.method or ("POST" if self._kind else "GET")
         each = parse(table.each) if isinstance(table, Send) and table.each else ()
-        #: Outside of `each` a request has no single message to speak of.
+        # Outside of `each` a request has no single message to speak of.
         outer = wording.common if each else known
-
-        def compiled(
-            at: Place, source: str, mode: Mode, known: templates.Known = outer, leaf: bool = False
-        ) -> Template:
-            template = wording.template(at, source, mode, known, leaf=leaf)
-            self.templates.append(template)
-            return template
-
-        def tree(at: Place, value: Any, known: templates.Known) -> Any:
-            match value:
-                case str():
-                    return compiled(at, value, Mode.PLAIN, known, leaf=True)
-                case dict():
-                    return {name: tree((*at, name), inner, known) for name, inner in value.items()}
-                case list():
-                    return [tree((*at, number), inner, known) for number, inner in enumerate(value)]
-            return value
-
-        self._url = compiled((*place, "url"), table.url, Mode.URL)
+        self._url = self._template((*place, "url"), table.url, Mode.URL, outer)
         self._headers = {
-            name: compiled((*place, "headers", name), value, Mode.HEADER) for name, value in table.headers.items()
+            name: self._template((*place, "headers", name), value, Mode.HEADER, outer)
+            for name, value in table.headers.items()
         }
-        self._query = tree((*place, "query"), table.query, outer)
-        match self._kind:
-            case "json_":
-                self._body: Any = tree((*place, "json"), _without(body, each), outer)
-                if each:
-                    at = (*place, "json", *each, 0)
-                    self._body = _with(self._body, each, Each(tree(at, find(body, (*each, 0)), known)))
-            case "form":
-                self._body = tree((*place, "form"), body, outer)
-            case "xml" | "text" as kind:
-                self._body = compiled((*place, kind), body, Mode.XML if kind == "xml" else Mode.PLAIN)
-
+        self._query = self._tree((*place, "query"), table.query, outer)
+        self._body = self._compiled_body(place, each, outer, known)
         self._try_out(place)
 
+    def _compiled_body(self, place: Place, each: Path, outer: templates.Known, known: templates.Known) -> Any:
+        table = self._table
+        match self._kind:
+            case "json_":
+                place = (*place, "json")
+                body = self._tree(place, _with(table.json_, each, []) if each else table.json_, outer)
+                item = (*each, 0)
+                inner = Each(self._tree((*place, *item), find(table.json_, item), known)) if each else None
+                return _with(body, each, inner) if each else body
+            case "form":
+                return self._tree((*place, "form"), table.form, outer)
+            case "xml":
+                return self._template((*place, "xml"), table.xml or "", Mode.XML, outer)
+            case "text":
+                return self._template((*place, "text"), table.text or "", Mode.PLAIN, outer)
+        return None
+
+    def _template(
+        self, place: Place, source: str, mode: Mode, known: templates.Known, *, leaf: bool = False
+    ) -> Template:
+        template = self._wording.template(place, source, mode, known, leaf=leaf)
+        self.templates.append(template)
+        return template
+
+    def _tree(self, place: Place, value: Any, known: templates.Known) -> Any:
+        """A body with a template in the place of every text."""
+        match value:
+            case str():
+                return self._template(place, value, Mode.PLAIN, known, leaf=True)
+            case dict():
+                return {name: self._tree((*place, name), inner, known) for name, inner in value.items()}
+            case list():
+                return [self._tree((*place, number), inner, known) for number, inner in enumerate(value)]
+        return value
+
     def _try_out(self, place: Place) -> None:
-        """The URL may still be none."""
-        if any(at[: len(place)] == place for at in self._wording.problems):
+        """Each template is one, and yet there may be no URL or no XML in what comes of them."""
+        problems = self._wording.problems
+        if any(at[: len(place)] == place for at in problems):
             return
         try:
             self.request([{**SAMPLES[0], **_REF}])
         except (httpx.InvalidURL, ValueError) as error:
-            self._wording.problems[(*place, "url")] = f"makes no request ({type(error).__name__})"
+            problems[(*place, "url")] = f"makes no request ({type(error).__name__})"
+        if self._kind == "xml":
+            written = str(self._body(self._wording.values({**SAMPLES[0], **_REF})))
+            if reading.xml(_DECLARATION.sub("", written).encode()) is None:
+                problems[(*place, "xml")] = "what comes of it is no XML document"
 
     def uses(self, name: str) -> bool:
         return any(name in template.names for template in self.templates)
@@ -201,11 +216,6 @@ class RequestWording:
 
     def _content_type(self) -> str:
         return _TYPES[self._kind] if self._kind == "json_" else f"{_TYPES[self._kind]}; charset={self._table.charset}"
-
-
-def _without(body: Any, each: Path) -> Any:
-    """The body with an empty list at `each`."""
-    return _with(body, each, []) if each else body
 
 
 def _with(body: Any, place: Path, inner: Any) -> Any:
