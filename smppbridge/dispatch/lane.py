@@ -21,7 +21,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from random import Random
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import httpx
 import msgspec
@@ -118,7 +118,7 @@ class Tally:
         self.latency[bisect_left(BUCKETS, seconds)] += 1
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True, gc=False):
     """What the messages of one batch have in common."""
 
     doubtful: bool
