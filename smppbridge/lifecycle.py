@@ -207,7 +207,7 @@ def step(message: Message, change: Change, now: Millis) -> Step:
         case Taken():
             return Step(_evolve(was, stage=Stage.READY) if was.stage is Stage.WAITING else was)
         case Began():
-            return Step(_began(was, change))
+            return Step(_began(was, change, now))
         case Handed():
             return _handed(message, change, now)
         case Postponed(until=until, reason=reason):
@@ -235,7 +235,7 @@ def step(message: Message, change: Change, now: Millis) -> Step:
             return Step(_evolve(was, due=look_at, polls=was.polls + 1))
 
 
-def _began(was: Progress, change: Began) -> Progress:
+def _began(was: Progress, change: Began, now: Millis) -> Progress:
     # A reference belongs to the provider that gave it: the next one is never asked by it. So does what it answers.
     same = change.provider == was.provider
     begun = _evolve(
@@ -250,7 +250,8 @@ def _began(was: Progress, change: Began) -> Progress:
         return begun
     if was.leg_ends:
         return _evolve(begun, channel=change.channel)
-    return _evolve(begun, channel=change.channel, leg_ends=change.leg_ends, onward=change.onward)
+    # Adapters take the time from when it was due to its end for the validity period: here that is the leg.
+    return _evolve(begun, due=now, channel=change.channel, leg_ends=change.leg_ends, onward=change.onward)
 
 
 def _handed(message: Message, change: Handed, now: Millis) -> Step:

@@ -384,6 +384,8 @@ def test_the_first_request_of_a_leg_starts_its_clock() -> None:
     first = Began(id=4711, leg=0, provider="a", leg_ends=NOW + 60, onward=IF_CERTAIN, channel="viber", answers="m1")
     begun = step(message(READY), first, NOW).progress
     assert (begun.leg_ends, begun.onward, begun.channel, begun.answers) == (NOW + 60, IF_CERTAIN, "viber", "m1")
+    # Adapters take what is between the two for the validity period.
+    assert begun.due == NOW
     again = msgspec.structs.replace(first, leg_ends=NOW + 999, onward=Onward.NO, answers="")
     later = step(msgspec.structs.replace(message(), progress=begun), again, NOW).progress
     assert later == msgspec.structs.replace(begun, attempts=2)

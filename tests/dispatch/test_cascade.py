@@ -536,6 +536,32 @@ def test_a_callback_leads_on_while_the_request_is_under_way(
     run(work)
 
 
+def test_what_was_led_on_in_the_queue_of_its_leg_is_taken_from_there(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = told("a"), told("b")
+        a.replies = ["temporary"]
+        async with road(a, b, routes=cascade(), config={"a": {"max_in_flight": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            await r.accept(message(2))
+            await r.pass_time(5 * SECOND)
+            # It waits for its second try when the provider says that the first has failed after all.
+            assert await r.stage(1) is Stage.READY
+            await r.dispatcher.report("a", [StatusReport(state=UNDELIVERABLE, id=1)])
+            await r.pass_time(SECOND)
+            assert (a.requests, b.requests) == ([[1], [2]], [])
+            gate.set()
+            await r.quiet()
+            assert (a.requests, b.requests) == ([[1], [2]], [[1]])
+            assert await r.told(1) == ["accepted", "again", "next leg", "sent"]
+            assert r.dispatcher.stats["held"] == 0
+
+    run(work)
+
+
 def test_a_question_about_an_earlier_leg_answers_nothing_of_the_next(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a, b = told("a", ask_batch=1), told("b")
