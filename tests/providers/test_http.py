@@ -396,6 +396,24 @@ def test_who_has_no_status_is_never_asked(message):
     assert refused.value.status == 404
 
 
+def test_the_balance_is_asked_for_and_read():
+    asked = {
+        "url": "https://api.example.com/balance", "headers": {"x-key": "{{ secret.key }}"},
+        "value": ["$.balance", "$.currency"],
+    }  # fmt: skip
+    provider = http(balance=asked, secret={"key": "hush"})
+    request = provider.balance()
+    assert request is not None
+    assert (request.method, str(request.url)) == ("GET", "https://api.example.com/balance")
+    assert request.headers["x-key"] == "hush"
+    assert provider.balance_read(httpx.Response(200, json={"balance": 47.79, "currency": "EUR"})) == "47.79 EUR"
+    assert provider.balance_read(httpx.Response(200, json={"balance": 0})) == "0"
+    for answer in (httpx.Response(401, json={"balance": 1}), httpx.Response(200, text="<html>")):
+        with pytest.raises(ValueError, match="without a balance"):
+            provider.balance_read(answer)
+    assert http().balance() is None
+
+
 # Callbacks -----------------------------------------------------------------------------------------------------------
 
 TOKEN = "0123456789abcdef"

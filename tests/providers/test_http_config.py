@@ -223,6 +223,15 @@ SEND = 'url = "https://api.acme.example"\n'
             ".status_answer.not_found]: an HTTP status alone may come from anything on the way, "
             "and the message is sent again: expected where",
         ),
+        (
+            {"balance": 'url = "https://api.acme.example/{{ id }}"\nvalue = []'},
+            ".balance] value = []: expected a list of at least one, each of them a text",
+        ),
+        (
+            {"balance": 'url = "https://api.acme.example/{{ id }}"\nvalue = "$.amount"'},
+            '.balance] url = "https://api.acme.example/{{ id }}": id is not known here: there is no single message '
+            "that it could be of",
+        ),
         # Callbacks
         (
             {"callback": CALLBACK, "states": STATES},
@@ -365,6 +374,7 @@ def rows(after: str) -> list[list[str]]:
         ("Of `answer` alone:", settings.Answer),
         ("Of `errors`, beside those of a condition:", settings.Error),
         ("Of `status_answer` alone:", settings.StatusAnswer),
+        ("Keys of `balance`", settings.BalanceQuestion),
         ("Set the provider's callback", settings.CallbackTable),
         ("Of `callback.proof`", settings.Proof),
         ("Of `incoming`:", settings.IncomingTable),

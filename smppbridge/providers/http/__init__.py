@@ -2,7 +2,7 @@
 
 `docs/providers/http.md` is the tutorial and the reference; `conf/http-twilio.toml` and `conf/http-infobip.toml` are
 two services whole. What is told there is one table a station: `send` → `answer`, `status` → `status_answer`,
-`callback` and `incoming`; the words of the provider become states in `states` and `errs`.
+`balance`, `callback` and `incoming`; the words of the provider become states in `states` and `errs`.
 
 | module | does |
 |---|---|
@@ -31,7 +31,7 @@ import httpx
 
 from ...model import Kind, Message, Millis, StatusReport
 from ..base import BadCallback, Callback, NotFound, Outcome, Provider, Reply, Unable
-from . import variables
+from . import answers, variables
 from .answers import Answers, StatusAnswers
 from .callbacks import Callbacks
 from .rules import RuledSettings
@@ -103,6 +103,17 @@ class Http(Provider[RuledSettings]):
     def _known_by(self, message: Message) -> str:
         # In doubt no answer has told an id; then it is asked only where we chose it.
         return message.progress.ref or self.reference(message)
+
+    # Balance
+
+    def balance(self) -> httpx.Request | None:
+        return self._wording.balance.request([{}]) if self._wording.balance else None
+
+    def balance_read(self, response: httpx.Response) -> str:
+        table = self.settings.balance
+        if table is None:
+            return super().balance_read(response)
+        return answers.balance(table, response)
 
     # Callbacks
 

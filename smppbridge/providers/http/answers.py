@@ -15,9 +15,10 @@ import msgspec
 from ...model import StatusReport
 from .. import reading
 from ..base import InDoubt, NotFound, Outcome, Refused, Sent, Temporary, Unable
+from . import documents
 from .conditions import Fits, Reader, Told, at_path, path, ref
 from .documents import text
-from .settings import Error, HttpSettings
+from .settings import BalanceQuestion, Error, HttpSettings
 
 
 class Answers:
@@ -91,6 +92,15 @@ class Answers:
             case "temporary":
                 return Temporary(reason=said, retry_after=reading.retry_after(response))
         return InDoubt(reason=said)
+
+
+def balance(table: BalanceQuestion, response: httpx.Response) -> str:
+    """What the answer to `balance` shows. Raises ValueError where it shows nothing."""
+    document = documents.read(response.content, table.format)
+    shown = [text(at_path(document, path(one))) for one in table.value]
+    if not Fits(table.success)(document, response.status_code) or not shown[0]:
+        raise ValueError(f"HTTP {response.status_code} without a balance")
+    return " ".join(filter(None, shown))
 
 
 class StatusAnswers:

@@ -57,7 +57,7 @@ def _kinds(settings: HttpSettings, _: Wording) -> Found:
 
 
 def _requests(settings: HttpSettings, _: Wording) -> Found:
-    for name, table in (("send", settings.send), ("status", settings.status)):
+    for name, table in (("send", settings.send), ("status", settings.status), ("balance", settings.balance)):
         if table is not None:
             yield from _request((name,), table)
 

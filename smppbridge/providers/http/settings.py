@@ -191,6 +191,17 @@ class StatusAnswer(Reading):
     not_found: Condition | None = None
 
 
+class BalanceQuestion(Request):
+    """[providers.NAME.balance]: the cheapest request that proves login and reachability."""
+
+    #: What the answer is written in.
+    format: documents.Format = "json"
+    #: Paths of what is shown, in their order: the amount, the currency.
+    value: Annotated[Paths, Field(min_length=1)]
+    #: What an answer looks like that tells it.
+    success: Condition = Condition(status=("2xx",))
+
+
 class Proof(Table):
     """How a callback proves that it comes from the provider: a header that nobody else can write."""
 
@@ -269,6 +280,8 @@ class HttpSettings(Table):
     status: StatusQuestion | None = None
     #: … and what the answer to it means.
     status_answer: StatusAnswer | None = None
+    #: The cheapest request that proves login and reachability.
+    balance: BalanceQuestion | None = None
     #: What the provider tells of its own accord.
     callback: CallbackTable | None = None
     #: Which callbacks are messages of subscribers.

@@ -74,6 +74,8 @@ class Wording:
         self.reference = self.template(("reference",), settings.reference, Mode.PLAIN, self.message)
         self.send = RequestWording(self, ("send",), settings.send, self.message)
         self.status = RequestWording(self, ("status",), settings.status, self.asking) if settings.status else None
+        balance = settings.balance
+        self.balance = RequestWording(self, ("balance",), balance, self.common) if balance else None
         proof = settings.callback.proof if settings.callback else None
         place = ("callback", "proof")
         self.proof_equals = self.template((*place, "equals"), proof.equals if proof else "", Mode.PLAIN, self.common)
@@ -107,7 +109,8 @@ class Wording:
     def constants(self) -> Iterator[str]:
         """Every filled in value that is made of secrets and of nothing else, such as that of a Basic authorization."""
         values = self.values({})
-        for template in self.send.templates + (self.status.templates if self.status else []):
+        requests = [request for request in (self.send, self.status, self.balance) if request is not None]
+        for template in (template for request in requests for template in request.templates):
             secret = any(name.startswith("secret.") for name in template.names)
             if secret and not template.names & (variables.VARIABLES.keys() | {"ref"}):
                 filled = template(values)
