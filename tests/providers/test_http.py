@@ -153,6 +153,10 @@ def test_what_templates_see_of_a_message(message):
     }
 
 
+_FIELDS = {"t": "{{ text }}", "s": "{{ source }}", "d": "{{ destination }}"}
+_IN_JSON = sending(json=_FIELDS)
+_IN_FORM = sending(form=_FIELDS, query=_FIELDS)
+_IN_XML = sending(xml="<m><t>{{ text }}</t><s a='{{ source }}'/></m>")
 _texts = st.text().map(lambda text: text.encode("utf-8", "replace").decode())
 
 
@@ -160,14 +164,13 @@ _texts = st.text().map(lambda text: text.encode("utf-8", "replace").decode())
 def test_whatever_a_client_writes_stays_the_value_that_it_is(message, text, source, destination):
     """The whole request, in every place at once."""
     one = message(command=Sms(text=text), source=source, destination=destination)
-    fields = {"t": "{{ text }}", "s": "{{ source }}", "d": "{{ destination }}"}
     expected = {"t": text, "s": source, "d": destination}
-    assert json.loads(sending(json=fields).send([one]).content) == expected
-    form = sending(form=fields, query=fields).send([one])
+    assert json.loads(_IN_JSON.send([one]).content) == expected
+    form = _IN_FORM.send([one])
     assert dict(parse_qsl(form.content.decode(), keep_blank_values=True)) == expected
     assert dict(parse_qsl(form.url.query.decode(), keep_blank_values=True)) == expected
     assert form.url.host == "api.example.com"
-    root = etree.fromstring(sending(xml="<m><t>{{ text }}</t><s a='{{ source }}'/></m>").send([one]).content)
+    root = etree.fromstring(_IN_XML.send([one]).content)
     assert [child.tag for child in root] == ["t", "s"]
     assert [len(child) for child in root] == [0, 0]
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smppbridge.cli.main import app
-from smppbridge.config import check
+from smppbridge.config import Config, check, diff, load
 from smppbridge.providers.http import RuledSettings, settings, templates, variables
 from smppbridge.providers.registry import adapter_class
 
@@ -298,6 +298,22 @@ def test_a_secret_in_a_file_that_others_read_is_found_in_its_table(tmp_path):
     said = [str(mistake) for mistake in check(path, adapter_class).mistakes]
     assert any(one.startswith(f"{path}: [providers.acme] secret.token = ***: others may read") for one in said)
     assert not [one for one in said if "hush" in one]
+
+
+def test_secrets_of_inner_tables_are_hidden_everywhere(tmp_path):
+    def loaded(token: str) -> Config:
+        path = tmp_path / "acme.toml"
+        body = "\n".join(f"[providers.{name}]\n{text}" for name, text in GOOD.items())
+        told = body.replace("{ token = { env", "{ sid = 'plain sid', token = { env")
+        told = told.replace('{ env = "ACME_TOKEN" }', f'"{token}"').replace('{ env = "ACME_CALLBACK" }', '"x"')
+        path.write_text(HEAD + told, encoding="utf-8")
+        path.chmod(0o600)
+        return load(path, adapter_class)
+
+    before, after = loaded("hush one"), loaded("hush two")
+    assert {"hush one", "plain sid", "x"} <= set(before.secrets())
+    assert diff(before, after) == ["[providers.acme.secret] token: changed"]
+    assert "hush" not in repr(before)
 
 
 # explain -------------------------------------------------------------------------------------------------------------
