@@ -21,7 +21,7 @@ SEND = "/sms/3/messages"
 LOGS = "/sms/3/logs"
 PRICE = 0.01
 
-#: https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes: name → group, id, description.
+#: Name → group, id and description, from Infobip's list of statuses and error codes.
 STATUSES: Mapping[str, tuple[int, int, str]] = {
     "PENDING_ACCEPTED": (1, 26, "Message sent to next instance"),
     "DELIVERED_TO_HANDSET": (3, 5, "Message delivered to handset"),

@@ -71,7 +71,7 @@ class Simulator:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self.vendors: dict[str, Vendor] = {kind.name: kind(settings) for kind in VENDORS}
-        self.seen: deque[Seen] = deque(maxlen=settings.shown * len(VENDORS))
+        self._seen: dict[str, deque[Seen]] = {kind.name: deque(maxlen=settings.shown) for kind in VENDORS}
         self.pushes: dict[str, Push] = {}
         self._clock = clock
         self._pusher = Pusher(settings)
@@ -115,7 +115,7 @@ class Simulator:
             fields={name: "***" if _SECRET.search(name) else text for name, text in vendor.fields(asked).items()},
             fault=order.fault.value if order and order.fault else "",
         )
-        self.seen.appendleft(seen)
+        self._seen[vendor.name].append(seen)
         answer = Answer(status=500, body=b"Internal Server Error")
         if order is None or order.processes:
             answer = self._processed(vendor, asked, partial=order is not None and order.fault is Fault.PARTIAL)
@@ -209,6 +209,11 @@ class Simulator:
             self.push(push)
         return push
 
+    def seen(self, name: str = "") -> list[Seen]:
+        """The last requests, newest first: of one vendor or of all."""
+        found = self._seen.get(name, ()) if name else (one for some in self._seen.values() for one in some)
+        return sorted(found, key=lambda one: one.at, reverse=True)
+
     def messages(self) -> dict[str, Any]:
         """What /messages.json says."""
         now = self._clock()
@@ -240,11 +245,11 @@ class Simulator:
 
         @web.get("/", response_class=HTMLResponse)
         async def look() -> str:
-            return page.render(self.vendors, self.seen, self.pushes.values(), self._clock())
+            return page.render(self.vendors, self.seen(), self.pushes.values(), self._clock())
 
         @web.get("/requests.json")
         async def requests(vendor: str = "") -> JSONResponse:
-            return JSONResponse([msgspec.to_builtins(one) for one in self.seen if vendor in ("", one.vendor)])
+            return JSONResponse([msgspec.to_builtins(one) for one in self.seen(vendor)])
 
         @web.get("/messages.json")
         async def messages() -> JSONResponse:

@@ -54,7 +54,20 @@ CASES = [
     Case("naimar", "naimar", "421901727051", "DELIVRD"),
     Case("smsc", "smsc", "79991234567", "DELIVRD"),
 ]
-each = pytest.mark.parametrize("case", CASES, ids=[case.source for case in CASES])
+#: Providers without code of their own, by the descriptions that are shipped.
+DESCRIBED = [
+    Case("twilio", "twilio", "79991234567", "UNKNOWN"),
+    Case("infobip", "infobip", "79991234567", "DELIVRD"),
+]
+each = pytest.mark.parametrize("case", CASES + DESCRIBED, ids=[case.source for case in CASES + DESCRIBED])
+#: What the descriptions read from the environment.
+ENVIRONMENT = {
+    "TWILIO_AUTH_TOKEN": "demo",
+    "TWILIO_CALLBACK_TOKEN": "demo-callback-token",
+    "INFOBIP_API_KEY": "demo",
+    "INFOBIP_WEBHOOK_PASSWORD": "demo",
+    "INFOBIP_CALLBACK_TOKEN": "demo-callback-token",
+}
 
 
 class Stage:
@@ -74,7 +87,9 @@ class Stage:
         self.config.chmod(0o644)
 
     def _configured(self, folder: Path) -> str:
-        text = SHIPPED.read_text(encoding="utf-8")
+        described = "".join(self._described(case.source) for case in DESCRIBED)
+        # The first route that fits decides.
+        text = SHIPPED.read_text(encoding="utf-8").replace("[[routes]]", f"{described}[[routes]]", 1)
         for old, new in (
             ("127.0.0.1:2775", f"127.0.0.1:{self.smpp}"),
             ("127.0.0.1:8080", f"127.0.0.1:{self.http}"),
@@ -88,6 +103,22 @@ class Stage:
             assert old in text
             text = text.replace(old, new)
         return text
+
+    def _described(self, name: str) -> str:
+        """The provider of a description, aimed at the simulator, and a route to it."""
+        text = SHIPPED.with_name(f"http-{name}.toml").read_text(encoding="utf-8")
+        table = text[text.index(f"[providers.{name}]") : text.index("[[routes]]")]
+        for old, new in (
+            ('adapter = "http"', 'adapter = "http"\ntimeout = "3s"\nretry_first = "1s"\npoll_first = "2s"'),
+            (
+                {"twilio": "https://api.twilio.com", "infobip": "https://example.api.infobip.com"}[name],
+                f"http://127.0.0.1:8099/{name}",
+            ),
+            ("https://sms.example.com", "http://127.0.0.1:8080"),
+        ):
+            assert old in table
+            table = table.replace(old, new)
+        return f'{table}\n[[routes]]\nsource = ["{name}"]\nproviders = ["{name}"]\n\n'
 
     def call(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
@@ -200,7 +231,9 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, settings: dict[str, Any]) -> Iterator[Stage]:
+def stage(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     stage = Stage(tmp_path, settings)
     yield stage
     stage.close()
@@ -247,7 +280,7 @@ def test_a_message_and_its_receipt(stage: Stage, run: Run, connect: Connect, cas
     client = connect()
     assert client.stat(client.submit("Hello & <all>", case)) == "DELIVRD"
     [message] = stage.vendor(case).messages.values()
-    assert (message.to, message.text) == (case.to, "Hello & <all>")
+    assert (message.to.removeprefix("+"), message.text) == (case.to, "Hello & <all>")
 
 
 @pytest.mark.journey
@@ -332,7 +365,7 @@ def reachable(port: int) -> bool:
 
 # Messages of subscribers ---------------------------------------------------------------------------------------------
 
-WRITING = ["omnicell", "smsgate", "iba", "naimar", "smsc"]
+WRITING = ["omnicell", "smsgate", "iba", "naimar", "smsc", "twilio", "infobip"]
 
 
 @pytest.mark.journey
