@@ -85,6 +85,18 @@ async def raw(url: str, at_once: int) -> Post:
     return post
 
 
+async def types(url: str, at_once: int) -> Post:
+    """httpx's request and answer, and nothing in between: what no transport below them can do without."""
+    answer = b'{"status":"ok","id":123456}'
+    headers = [(b"Content-Type", b"application/json")]
+
+    async def post() -> bytes:
+        request = httpx.Request("POST", url, content=BODY, headers=HEADERS)
+        return httpx.Response(200, headers=headers, content=answer, request=request).content
+
+    return post
+
+
 async def ours(url: str, at_once: int) -> Post:
     """`Line.send` and everything below it."""
     from smppbridge.dispatch.transport import Line, connect
@@ -215,6 +227,7 @@ async def zapros_client(url: str, at_once: int) -> Post:
 
 CONTENDERS: dict[str, Callable[[str, int], Awaitable[Post]]] = {
     "raw": raw,
+    "httpx types alone": types,
     "ours": ours,
     "httpx client": httpx_client,
     "httpx transport": httpx_transport,
