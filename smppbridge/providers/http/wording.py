@@ -36,6 +36,9 @@ _TYPES = {
 #: At the head of an XML document: its encoding need not be that of the text that it is tried out with.
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
+#: Variables that differ from message to message.
+_OF_MESSAGES = variables.VARIABLES.keys() | {"ref"}
+
 #: The variable `ref` of a message that no provider has yet.
 _REF = {"ref": "a reference"}
 
@@ -100,6 +103,8 @@ class Wording:
         except Exception as error:
             # Filters raise whatever Python does of arguments that do not fit. The text of it may hold a secret.
             self.problems.setdefault(place, f"cannot be filled in ({type(error).__name__}): look at the filters")
+        if place not in self.problems and not template.names & _OF_MESSAGES:
+            return template.settled(self.values({}))
         return template
 
     def values(self, of_message: Mapping[str, str]) -> Values:
@@ -112,7 +117,7 @@ class Wording:
         requests = [request for request in (self.send, self.status, self.balance) if request is not None]
         for template in (template for request in requests for template in request.templates):
             secret = any(name.startswith("secret.") for name in template.names)
-            if secret and not template.names & (variables.VARIABLES.keys() | {"ref"}):
+            if secret and not template.names & _OF_MESSAGES:
                 filled = template(values)
                 yield from (filled, filled.partition(" ")[2])
 
@@ -137,6 +142,8 @@ class RequestWording:
         }
         self._query = self._tree((*place, "query"), table.query, outer)
         self._body = self._compiled_body(place, each, outer, known)
+        #: Read once where it is the same for every message.
+        self._fixed_url: httpx.URL | None = None
         self._try_out(place)
 
     def _compiled_body(self, place: Place, each: Path, outer: templates.Known, known: templates.Known) -> Any:
@@ -180,9 +187,12 @@ class RequestWording:
         if any(at[: len(place)] == place for at in problems):
             return
         try:
-            self.request([{**SAMPLES[0], **_REF}])
+            url = self.request([{**SAMPLES[0], **_REF}]).url
         except (httpx.InvalidURL, ValueError) as error:
             problems[(*place, "url")] = f"makes no request ({type(error).__name__})"
+            return
+        if not self._query and not self._url.names & _OF_MESSAGES:
+            self._fixed_url = url
         if self._kind == "xml":
             written = str(self._body(self._wording.values({**SAMPLES[0], **_REF})))
             if reading.xml(_DECLARATION.sub("", written).encode()) is None:
@@ -195,13 +205,17 @@ class RequestWording:
         """The request for all of them; one that has no `each` is for a single message."""
         several = [self._wording.values(one) for one in of_messages]
         values = several[0]
-        url = self._url(values)
-        if pairs := list(_pairs(_filled(self._query, values, several))):
-            mark = "&" if "?" in url else "?"
-            url += mark + urlencode(pairs, encoding=self._table.charset, errors="replace")
         headers = {"content-type": self._content_type()} if self._kind else {}
         headers |= {name: _on_one_line(template(values)) for name, template in self._headers.items()}
+        url = self._fixed_url or self._address(values, several)
         return httpx.Request(self.method, url, headers=headers, content=self._content(values, several))
+
+    def _address(self, values: Values, several: Sequence[Values]) -> str:
+        url = self._url(values)
+        pairs = list(_pairs(_filled(self._query, values, several)))
+        if not pairs:
+            return url
+        return url + ("&" if "?" in url else "?") + urlencode(pairs, encoding=self._table.charset, errors="replace")
 
     def _content(self, values: Values, several: Sequence[Values]) -> bytes:
         charset = self._table.charset
