@@ -314,6 +314,17 @@ def test_one_item_is_written_for_each_message(message):
     }
 
 
+def test_the_whole_body_may_be_the_list(message):
+    provider = http(
+        send={"url": "https://api.example.com/send", "json": [{"to": "{{ destination }}"}], "each": "$"},
+        answer={"each": "$", "in_order": True, "id": "$.id"},
+    )
+    request = provider.send([message(1), message(2)])
+    assert json.loads(request.content) == [{"to": "79000015555"}, {"to": "79000025555"}]
+    outcomes = provider.sent([message(1), message(2)], httpx.Response(200, json=[{"id": "a"}, {"id": "b"}]))
+    assert list(outcomes) == [Sent(ref="a"), Sent(ref="b")]
+
+
 def test_items_belong_to_messages_by_what_identifies_them(message):
     body = {"items": [{"ref": "m3", "ok": True}, {"ref": "m1", "ok": False, "said": "bad"}, {"ref": "m9", "ok": True}]}
     outcomes = several(match="$.ref").sent([message(n) for n in (1, 2, 3)], httpx.Response(200, json=body))

@@ -147,6 +147,7 @@ SEND = 'url = "https://api.acme.example"\n'
             '.send] form.password = ***: looks like a secret: keep it in [providers.NAME.secret] and say '
             '"{{ secret.KEY }}" here; what is none may stand in [providers.NAME.settings]',
         ),
+        ({"send": SEND + 'json = "{{ text }}"'}, '.send] json = "{{ text }}": expected a table or a list'),
         ({"send": SEND + 'charset = "utf-88"'}, '.send] charset = "utf-88": expected the name of a character set '
             'such as "utf-8" or "windows-1251"'),
         ({"send": SEND + 'jsno = { a = "1" }'}, '.send.jsno]: unknown table; did you mean "json"?'),

@@ -75,7 +75,8 @@ def _request(place: Place, table: Request) -> Found:
             inner = value if isinstance(value, list) else [value]
             if any(isinstance(one, dict | list) for one in inner):
                 yield (*place, key, name), "expected a text, a number, true, false or a list of them"
-    written = (("headers", table.headers), ("query", table.query), ("form", table.form), ("json", table.json_))
+    json = table.json_ if isinstance(table.json_, dict) else {}
+    written = (("headers", table.headers), ("query", table.query), ("form", table.form), ("json", json))
     for key, named in written:
         for at, value in secret_texts(named or {}):
             if value and "{{" not in value:

@@ -53,6 +53,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _table_or_list(value: JsonValue) -> JsonValue:
+    if not isinstance(value, dict | list):
+        raise ValueError("expected a table or a list")
+    return value
+
+
 def _charset(value: str) -> str:
     try:
         "1".encode(codecs.lookup(value).name)
@@ -112,8 +118,8 @@ class Request(Table):
     headers: dict[HeaderName, str] = Field(default={})
     #: Templates by name, appended to the URL. A list repeats the name.
     query: dict[str, JsonValue] = Field(default={})
-    #: A table whose texts are templates.
-    json_: dict[str, JsonValue] | None = Field(default=None, alias="json")
+    #: A table or a list, whose texts are templates.
+    json_: Annotated[JsonValue, AfterValidator(_table_or_list)] = Field(default=None, alias="json")
     #: Templates by name. A list repeats the name.
     form: dict[str, JsonValue] | None = None
     #: A template; what is filled in is escaped.

@@ -132,9 +132,9 @@ class RequestWording:
         self.templates: list[Template] = []
         self._kind = next((kind for kind in _TYPES if getattr(table, kind) is not None), "")
         self.method = table.method or ("POST" if self._kind else "GET")
-        each = parse(table.each) if isinstance(table, Send) and table.each else ()
+        each = parse(table.each) if isinstance(table, Send) and table.each else None
         # Outside of `each` a request has no single message to speak of.
-        outer = wording.common if each else known
+        outer = known if each is None else wording.common
         self._url = self._template((*place, "url"), table.url, Mode.URL, outer)
         self._headers = {
             name: self._template((*place, "headers", name), value, Mode.HEADER, outer)
@@ -146,15 +146,15 @@ class RequestWording:
         self._fixed_url: httpx.URL | None = None
         self._try_out(place)
 
-    def _compiled_body(self, place: Place, each: Path, outer: templates.Known, known: templates.Known) -> Any:
+    def _compiled_body(self, place: Place, each: Path | None, outer: templates.Known, known: templates.Known) -> Any:
         table = self._table
         match self._kind:
             case "json_":
-                place = (*place, "json")
-                body = self._tree(place, _with(table.json_, each, []) if each else table.json_, outer)
-                item = (*each, 0)
-                inner = Each(self._tree((*place, *item), find(table.json_, item), known)) if each else None
-                return _with(body, each, inner) if each else body
+                if each is None:
+                    return self._tree((*place, "json"), table.json_, outer)
+                item = self._tree((*place, "json", *each, 0), find(table.json_, (*each, 0)), known)
+                around = self._tree((*place, "json"), _with(table.json_, each, []), outer)
+                return _with(around, each, Each(item))
             case "form":
                 return self._tree((*place, "form"), table.form, outer)
             case "xml":
