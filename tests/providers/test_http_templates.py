@@ -112,6 +112,9 @@ def test_filters(source, value, expected):
         ("{{ text | number }}", "5", 5),
         ("{{ text | at_most(3) | number }}", "5", 3),
         ("{{ text | number }}", "five", None),
+        # The id of a message on the second leg of a cascade.
+        ("{{ text | number }}", "1912160614749569024", 1912160614749569024),
+        ("{{ text | number }}", "9" * 20, None),
         ("{{ text | boolean }}", "1", True),
         ("{{ text | boolean }}", "", False),
         ("{{ text | boolean }}", "perhaps", None),

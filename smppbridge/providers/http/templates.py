@@ -110,22 +110,27 @@ def _url(value: str) -> str:
     return written.replace(".", "%2E") if not written.strip(".") else written
 
 
+def _number(value: str) -> int | None:
+    """Of as many digits as our ids have, which is one more than what anybody else calls a number."""
+    return int(value) if re.fullmatch(r"-?[0-9]{1,19}", value.strip(), re.ASCII) else None
+
+
 def _at_least(value: str, least: int) -> str:
-    return str(max(reading.number(value) or 0, least))
+    return str(max(_number(value) or 0, least))
 
 
 def _at_most(value: str, most: int) -> str:
-    return str(min(reading.number(value) or 0, most))
+    return str(min(_number(value) or 0, most))
 
 
 def _divided(value: str, by: int) -> str:
     """Rounded up: half a minute of validity is a minute."""
-    return str(-(-(reading.number(value) or 0) // by)) if by else value
+    return str(-(-(_number(value) or 0) // by)) if by else value
 
 
 def _date(value: str, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
     try:
-        return datetime.fromtimestamp(reading.number(value) or 0, UTC).strftime(form)
+        return datetime.fromtimestamp(_number(value) or 0, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
         # No year that a calendar has.
         return ""
@@ -153,7 +158,7 @@ def digest_written(digest: bytes, written: str) -> str:
 
 #: Types that a whole leaf of a JSON body may have instead of text; what is no such value becomes null.
 TYPES: Mapping[str, Callable[[str], Any]] = {
-    "number": reading.number,
+    "number": _number,
     "boolean": lambda value: {"1": True, "true": True, "0": False, "false": False, "": False}.get(value.lower()),
     "optional": lambda value: value or OMITTED,
 }
