@@ -78,6 +78,36 @@ def test_a_description_without_mistakes(mistakes):
     assert mistakes(callback=CALLBACK + PROOF, states=STATES) == []
 
 
+REFERENCE = """
+        reference = "{{ id }}" """
+BY_REFERENCE = 'success.where = { "$.ok" = true }'
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {
+            "acme": '\nwhen_in_doubt = "repeat"',
+            "send": '\nquery = { key = "{{ id }}" }',
+        },
+        {
+            "acme": REFERENCE + '\nwhen_in_doubt = "wait"',
+            "answer": BY_REFERENCE, "callback": CALLBACK + PROOF, "states": STATES,
+        },
+        {
+            "acme": REFERENCE + '\nwhen_in_doubt = "ask"',
+            "answer": BY_REFERENCE,
+            "status": 'url = "https://api.acme.example/{{ ref }}"',
+            "status_answer": 'state = "$.s"\nnot_found = { where = { "$.error" = "unknown" } }',
+            "states": STATES,
+        },
+    ],
+    ids=["repeat", "wait", "ask"],
+)  # fmt: skip
+def test_what_happens_in_doubt_where_it_is_possible(mistakes, tables):
+    assert mistakes(**tables) == []
+
+
 SEND = 'url = "https://api.acme.example"\n'
 
 
