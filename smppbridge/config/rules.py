@@ -431,6 +431,13 @@ def _check_cascade(
                     said.mistake((*here, key), "no other leg follows this one")
         elif not leg.wait:
             said.mistake((*here, "wait"), 'expected how long the leg lasts, such as "60s"')
+        elif leg.unknown == "stop":
+            for at_place, name in enumerate(leg.providers):
+                provider = tables.providers.get(name)
+                if provider is not None and not _tells(provider, adapters):
+                    said.warning(
+                        (*here, "providers", at_place), "tells no status: only what it refuses goes on from here"
+                    )
         if not leg.kind:
             continue
         goes_as = Kind(leg.kind)
@@ -488,6 +495,17 @@ def _check_kinds(number: int, route: Route, tables: Tables, adapters: Adapters |
         carried |= kinds
     for kind in sorted(route.kinds - carried):
         said.warning(("routes", number, "kinds"), f"none of its providers can carry {kind.value}")
+
+
+def _tells(provider: ProviderConfig, adapters: Adapters | None) -> bool:
+    """Whether a provider can tell what became of a message, as far as is known: when it is asked, or by callback."""
+    if provider.callback_token or adapters is None:
+        return True
+    try:
+        return adapters(provider.adapter).ask_batch > 0
+    except Exception:
+        # There is no such adapter: `check_providers` says so.
+        return True
 
 
 def _carried(provider: ProviderConfig, adapters: Adapters | None) -> frozenset[Kind] | None:

@@ -67,7 +67,8 @@ def _as(command: Command, kind: Kind) -> Command:
 def told_by(number: int, now: Millis) -> tuple[int, int]:
     """What a provider calls our number of a message (`Message.number`) → the message's id, and the leg."""
     leg = 0
-    while number > LEG and accepted_at(number) > now + _AHEAD:
+    # What has more bits than an id was never a number of ours.
+    while LEG < number < 2**63 and accepted_at(number) > now + _AHEAD:
         number -= LEG
         leg += 1
     return number, leg

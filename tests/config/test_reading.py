@@ -206,6 +206,7 @@ WARNINGS = [
     ("[[routes]]", "[[incoming]]\naccount = 'demo'\n[[incoming]]\naccount = 'demo'\nprefix = ['x']\n[[routes]]", "[[incoming]] #2: never used: [[incoming]] #1 takes everything before it"),
     ("[accounts.demo]", "[[incoming]]\naccount = 'demo'\n[accounts.demo]\nbind_types = ['transmitter']", '[[incoming]] #1 account = "demo": it may bind as transmitter only: nobody could take these messages'),
     ("[[routes]]", "[accounts.other]\npassword = 'x'\nallowed_networks = []\n[[routes]]\naccount = 'demo'", "[accounts.other]: no route takes its messages: every one of them will be refused"),
+    ('providers = ["sandbox"]', "cascade = [{ providers = ['sandbox'], wait = '5s' }, { providers = ['sandbox'] }]", '[[routes (item 1).cascade]] #1 providers (item 1) = "sandbox": tells no status: only what it refuses goes on from here'),
     ('adapter = "sandbox"\n\n[[routes]]', 'adapter = "paid"\nlogin = "me"\npsw = "p"\n\n[[routes]]\nkinds = ["viber"]', '[[routes]] #1 kinds = ["viber"]: none of its providers can carry viber'),
 ]  # fmt: skip
 
@@ -416,3 +417,17 @@ def test_peek_reads_one_table_whatever_the_others_say(tmp_path: Path) -> None:
     write(tmp_path, "[store]\nengine = 5\n")
     with pytest.raises(config.ConfigError, match=r"\[store\] engine = 5: expected one of"):
         config.peek(path, "store", config.StoreConfig)
+
+
+@pytest.mark.parametrize(
+    ("provider", "leg"),
+    [
+        ('adapter = "sandbox"\ncallback_token = "0123456789abcdef"', ""),
+        ('adapter = "paid"\nlogin = "me"\npsw = "p"', ""),
+        ('adapter = "sandbox"', ", unknown = 'next'"),
+    ],
+)
+def test_a_leg_that_can_lead_on_is_no_warning(tmp_path: Path, provider: str, leg: str) -> None:
+    legs = f"cascade = [{{ providers = ['sandbox'], wait = '5s'{leg} }}, {{ providers = ['sandbox'] }}]"
+    text = WHOLE.replace('adapter = "sandbox"', provider).replace('providers = ["sandbox"]', legs)
+    assert said(tmp_path, text) == ([], [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from smppbridge.ids import EPOCH, IdGenerator
 from smppbridge.lifecycle import FINAL_STATES, Began, Settled
 from smppbridge.model import LEG, Kind, Message, Onward, Sms, Social, Stage, StatusReport, Viber
 from smppbridge.providers.base import WhenInDoubt
+from smppbridge.store.sqlite import SqliteStore
 
 Make = Callable[..., Message]
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -87,6 +89,11 @@ def test_a_number_tells_the_message_and_the_leg(message: Make, year: int) -> Non
         one = message(id)
         number = msgspec.structs.replace(one, progress=msgspec.structs.replace(one.progress, leg=leg)).number
         assert told_by(number, now + HOUR) == (id, leg)
+
+
+@pytest.mark.parametrize("number", [0, -5, 7, 2**63, 10**40])
+def test_a_number_that_is_none_is_left_as_it_is(number: int) -> None:
+    assert told_by(number, EPOCH) == (number, 0)
 
 
 CARRIES = {"a": frozenset({Kind.VIBER}), "b": frozenset({Kind.SMS}), "all": frozenset(Kind)}
@@ -532,6 +539,42 @@ def test_a_callback_leads_on_while_the_request_is_under_way(
             assert (progress.stage, progress.leg, progress.ref) == (Stage.SENT, 1, f"{last.name}-{1 + LEG}")
             assert r.dispatcher.stats["held"] == 0
             assert r.receipts == []
+
+    run(work)
+
+
+@pytest.mark.parametrize("states", [[UNDELIVERABLE], [UNDELIVERABLE, DELIVERED], [DELIVERED, UNDELIVERABLE]])
+def test_callbacks_by_reference_that_overtake_the_answer(
+    road: Any, told: Any, message: Make, tmp_path: Path, states: list[MessageState]
+) -> None:
+    """They wait for the answer that brings the reference, and are then applied with it, in their order."""
+
+    async def work() -> None:
+        a, b = told("a"), told("b")
+        async with road(a, b, routes=cascade(), store=SqliteStore(tmp_path / "state.db")) as r:
+
+            async def overtake(ids: list[int]) -> None:
+                for state in states:
+                    await r.dispatcher.report("a", [of("a", state)])
+
+            a.meanwhile = overtake
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            until = asyncio.get_running_loop().time() + 10
+            while (await r.stage(1)) < Stage.SENT or ((await r.progress(1)).provider == "a" and not r.receipts):
+                assert asyncio.get_running_loop().time() < until
+                await asyncio.sleep(0.001)
+            progress = await r.progress(1)
+            if DELIVERED in states:
+                assert (progress.state, b.requests) == (DELIVERED, [])
+                assert [one.state for one in r.receipts] == [DELIVERED]
+            else:
+                assert (progress.stage, progress.ref, b.requests) == (Stage.SENT, f"b-{1 + LEG}", [[1]])
+                # Found by either leg's reference, which is kept in both.
+                await r.dispatcher.report("a", [of("a", MessageState.EXPIRED)])
+                await r.dispatcher.report("b", [of("b", DELIVERED, 1)])
+                assert [one.state for one in r.receipts] == [DELIVERED]
+                assert await r.told(1) == ["accepted", "sent", "next leg", "sent", "late", "final"]
 
     run(work)
 
