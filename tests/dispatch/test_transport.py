@@ -938,6 +938,11 @@ def test_a_proxy_that_does_not_connect_is_not_sent(run: Run, scheme: str, fault:
             assert "provider.test" not in str(raised.value)
             if fault == "refuses":
                 assert "407" in str(raised.value)
+            inner = line._transport
+            assert isinstance(inner, pool.Pool)
+            if scheme == "https":
+                async with asyncio.timeout(10):
+                    await asyncio.gather(*(connection.lost for connection in inner._open))
 
     run(work)
 
