@@ -37,3 +37,19 @@ def test_warnings_do_not_fail(run: Any, config: Path) -> None:
     assert result.exit_code == 0
     assert "warning: " in result.stdout
     assert "ninechars" not in result.output
+
+
+def test_a_cascade_shows_its_legs(run: Any, config: Path) -> None:
+    legs = """[[routes.cascade]]
+providers = ["sandbox", "paid"]
+wait = "90s"
+[[routes.cascade]]
+kind = "sms"
+providers = ["sandbox"]
+"""
+    text = (
+        config.read_text(encoding="utf-8").replace('providers = ["paid", "sandbox"]\n', legs).replace('"hlr"', '"soc"')
+    )
+    config.write_text(text, encoding="utf-8")
+    words = " ".join(run("check-config", "--config", config).stdout.split())
+    assert "as it is by sandbox or paid for 90 s, then sms by sandbox" in words
