@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdu import Alphabet, CommandStatus, SubmitSm, encode
+from pdu import Alphabet, CommandStatus, EncodeError, SubmitSm, encode
 from pdu.text import CODINGS
 
 from ..config import MASK, Config, is_secret, mask, secret_texts
@@ -153,7 +153,11 @@ def _submit(console: Console, config: Config, account: str, router: Router, pdu:
         applied=_nothing,
         journal=Journal(0),
     )
-    submission.submitted(cast(Link, desk), pdu, encode(pdu))
+    try:
+        frame = encode(pdu)
+    except EncodeError as error:
+        raise Trouble(f"no client could send that: {error}", 2) from None
+    submission.submitted(cast(Link, desk), pdu, frame)
     if tray.message is None:
         _title(console, "Refused")
         _row(console, desk.status.name, f"0x{desk.status:08X}, {desk.reason}")
@@ -217,10 +221,21 @@ def _provider(config: Config, name: str) -> Provider[Any]:
         raise Trouble(str(error)) from None
 
 
+#: Stands for the id of a subscriber's message, which only a running gateway knows.
+_ANSWERED = "1234567"
+
+
 def _request(console: Console, config: Config, provider: Provider[Any], message: Message) -> None:
     _title(console, f"HTTP request to {provider.name}")
     hide = _hider(config, provider)
     try:
+        if provider.answers(message):
+            _row(console, "answers", f"the subscriber's message {_ANSWERED}, in place of the newest without an answer")
+            progress = msgspec.structs.replace(message.progress, answers=_ANSWERED)
+            message = msgspec.structs.replace(message, progress=progress)
+        if objection := provider.objection(message):
+            _row(console, "none", f"the adapter takes it for no message of this provider: {hide(objection.reason)}")
+            return
         request = provider.send([message])
         body = request.read()
     except Exception as error:

@@ -129,3 +129,27 @@ cascade = [
     said = explained(run(*arguments, "--provider", "sandbox"))
     assert "HTTP request to sandbox" in said
     assert '"kind":"soc"' in said
+
+
+REHEARSAL = Path(__file__).parents[2] / "conf" / "rehearsal.toml"
+
+
+def test_what_is_sent_only_in_answer_to_a_subscriber(run: Any) -> None:
+    said = explained(run("explain", "Test SMS", "--from", "7401", "--to", "421901727051", "-c", REHEARSAL))
+    assert "answers the subscriber's message 1234567" in said
+    assert "<rcv_msg_id>1234567</rcv_msg_id><msisdn>421901727051</msisdn>" in said
+
+
+def test_what_the_provider_is_never_asked_for(run: Any) -> None:
+    said = explained(
+        run("explain", "Hi", "--from", "TwelveLetter", "--to", "375291234567", "--provider", "iba", "-c", REHEARSAL)
+    )
+    assert "HTTP request to iba none" in said
+    assert "POST" not in said
+    assert "GET" not in said
+
+
+def test_an_address_that_no_pdu_can_hold(run: Any, config: Path) -> None:
+    result = run("explain", "Hi", "--account", "demo", "--from", "Я", "--config", config)
+    assert result.exit_code == 2
+    assert "source_addr" in result.output
