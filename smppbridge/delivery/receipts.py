@@ -105,12 +105,18 @@ def _tlvs(receipt: Receipt, id: int, vendor: bool) -> list[Tlv]:
         _known(Tag.NETWORK_ERROR_CODE, _GSM_NETWORK + receipt.err.to_bytes(2, "big")),
     ]
     if vendor:
-        if progress.cost:
-            found.append(_known(VendorTag.SMSC_COST, progress.cost[:6]))
+        if cost := _cost(progress.cost):
+            found.append(_known(VendorTag.SMSC_COST, cost))
         found.append(_known(VendorTag.SMSC_FLAGS, vendor_type(message)))
         if progress.parts:
             found.append(_known(VendorTag.SMSC_PARTS, progress.parts))
     return found
+
+
+def _cost(cost: str) -> str:
+    """A price as far as the parameter has room for it, five characters beside the NUL: fewer decimals, and none at all
+    rather than one that has lost its last digits before the point."""
+    return "" if len(cost.partition(".")[0]) > 5 else cost[:5].rstrip(".")
 
 
 #: A few values make up nearly all receipts: each is worded once.

@@ -161,6 +161,24 @@ def test_addresses_are_swapped_and_the_parameters_tell_the_same():
     encode(pdu)
 
 
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        ("1.40", b"1.40\0"),
+        ("0.0500", b"0.050\0"),
+        ("123.456789", b"123.4\0"),
+        ("1234.56", b"1234\0"),
+        ("12345.6", b"12345\0"),
+        ("123456", None),
+        ("", None),
+    ],
+)
+def test_a_price_that_is_longer_than_its_parameter_loses_decimals(cost, told):
+    pdu = deliver_sm(make_receipt(Sms(text="x"), cost=cost), ID, ACCOUNT, 0x34)
+    assert pdu.tlv(VendorTag.SMSC_COST) == told
+    encode(pdu)
+
+
 def test_the_vendor_parameters_can_be_switched_off():
     plain = ACCOUNT.model_copy(update={"vendor_tlvs": False})
     pdu = deliver_sm(make_receipt(Sms(text="x"), cost="1.40", parts=2), ID, plain, 0x34)
