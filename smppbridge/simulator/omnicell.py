@@ -40,6 +40,7 @@ from .vendor import (
     parts_of,
     read_xml,
     remember,
+    writable,
     written,
 )
 
@@ -237,7 +238,7 @@ class Omnicell(Vendor):
             "response_time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         }
         for name, value in values.items():
-            etree.SubElement(root, name).text = value
+            etree.SubElement(root, name).text = writable(value)
         body = etree.tostring(root, encoding="UTF-8", standalone=True)
         return Push(
             vendor=self.name,

@@ -20,7 +20,8 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -46,6 +47,10 @@ VENDORS: tuple[type[Vendor], ...] = (Smsc, Omnicell, Smsgate, Iba, Naimar, Twili
 
 #: Octets of a request that are read.
 MAX_BODY = 1_048_576
+
+#: Characters of a field or an answer that are kept for the page, and fields of a request.
+SHOWN = 2000
+SHOWN_FIELDS = 100
 
 _SECRET = re.compile(r"pass|pwd|psw|apikey|token|authorization|billkey", re.IGNORECASE)
 _GARBLED = b"<html><body>OK<br></html>"
@@ -112,7 +117,7 @@ class Simulator:
             method=asked.method,
             path=path,
             purpose=purpose.value,
-            fields={name: "***" if _SECRET.search(name) else text for name, text in vendor.fields(asked).items()},
+            fields=_shown(vendor.fields(asked)),
             fault=order.fault.value if order and order.fault else "",
         )
         self._seen[vendor.name].append(seen)
@@ -126,7 +131,7 @@ class Simulator:
                 return
             answer = spoiled
         self._last[vendor.name] = answer
-        seen.status, seen.answer = answer.status, answer.body.decode("utf-8", "replace")
+        seen.status, seen.answer = answer.status, answer.body.decode("utf-8", "replace")[:SHOWN]
         headers = {**answer.headers, "content-type": answer.content_type}
         await Response(answer.body, answer.status, headers)(scope, receive, send)
 
@@ -174,11 +179,13 @@ class Simulator:
         _reset(receive)
 
     async def _read(self, path: str, scope: Scope, receive: Receive) -> Asked | None:
-        """The request, whole; None: it is too long."""
+        """The request, whole; None: it is too long, or it broke off and nobody reads the answer."""
         body = bytearray()
         more = True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > MAX_BODY:
@@ -289,6 +296,13 @@ class Simulator:
     def _known(self, name: str) -> None:
         if name not in self.vendors:
             raise HTTPException(404, f"there is no vendor {name[:40]}; there are: {', '.join(self.vendors)}")
+
+
+def _shown(fields: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name[:SHOWN]: "***" if _SECRET.search(name) else text[:SHOWN]
+        for name, text in islice(fields.items(), SHOWN_FIELDS)
+    }
 
 
 def _reset(receive: Receive) -> None:

@@ -295,6 +295,11 @@ def only(element: Any, names: Sequence[str], attributes: Sequence[str] = ()) -> 
         raise Malformed(f"<{element.tag}> has text beside its elements")
 
 
+def writable(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(one for one in text if (one >= " " and one not in "\ufffe\uffff") or one in "\t\n\r")
+
+
 def written(root: Any) -> bytes:
     data: bytes = etree.tostring(root, encoding="utf-8", xml_declaration=True)
     return data
