@@ -455,6 +455,7 @@ def test_a_message_that_is_pushed_again_comes_once(stage: Stage, run: Run, conne
 # What only one of them has -------------------------------------------------------------------------------------------
 
 NAIMAR = next(case for case in CASES if case.source == "naimar")
+SMSC = next(case for case in CASES if case.source == "smsc")
 SMSGATE = next(case for case in CASES if case.source == "smsgate")
 
 
@@ -469,6 +470,51 @@ def test_a_billed_message_answers_one_of_the_subscriber(stage: Stage, run: Run, 
     assert client.stat(client.submit("Thank you", NAIMAR, source="7401")) == "DELIVRD"
     [message] = stage.vendor(NAIMAR).messages.values()
     assert message.what == "billed sms"
+
+
+#: Text conventions, and as what smsc takes them. Binary data has a coding of its own.
+KINDS = {
+    "Hello": "sms",
+    "__VIBER__: Hello": "viber",
+    "__CALL__: Your code is 1 2 3 4\nvoice:w2\n~~~\nparam:25,60,3": "call",
+    "__MAIL__: Hello\nsubj:Greetings\nto:somebody@example.com": "mail",
+    "__SOC__: Hello": "soc",
+    "__TGM__: 123456": "sms",
+    "__BOT__: Hello\nbot:@my_bot": "sms",
+    "__HLR__": "hlr",
+    "__PING__": "ping",
+}
+
+
+@pytest.mark.journey
+def test_smsc_takes_every_kind(stage: Stage, run: Run, connect: Connect) -> None:
+    run()
+    client = connect()
+    ids = {text: client.submit(text, SMSC) for text in KINDS}
+    assert outcomes(client, ids) == dict.fromkeys(KINDS, "DELIVRD")
+    taken = sorted(message.what for message in stage.vendor(SMSC).messages.values())
+    assert taken == sorted(KINDS.values())
+    assert (
+        "imsi:250023012345678 msc:79232510066 mcc:250 mnc:02 cn:Russian+Federation" in client.receipts[ids["__HLR__"]]
+    )
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize(
+    ("source", "to", "what"),
+    [
+        ("omnicell", "380631111111", "OTT"),
+        ("smsgate", "79801234567", "viber+vk+sms"),
+        ("smsgate-xml", "79801234567", "viber+sms"),
+    ],
+)
+def test_viber_with_line_breaks(stage: Stage, run: Run, connect: Connect, source: str, to: str, what: str) -> None:
+    run()
+    client = connect()
+    case = Case(source, source.partition("-")[0], to, "")
+    assert client.stat(client.submit("__VIBER__: one\ntwo \\ three & <four>", case)) == "DELIVRD"
+    [message] = stage.vendor(case).messages.values()
+    assert (message.what, message.text) == (what, "one\ntwo \\ three & <four>")
 
 
 @pytest.mark.journey
