@@ -11,6 +11,7 @@ of an e-mail address the last four characters before the @ count):
     0003  rejected        0008  lost            0013  mute            0018  deleted
     0004  absent          0009  silent          0014  contradiction   0019  busy
     0005  expired         0010  unknown         0015  twice           0020  roaming
+    0021  not on Viber
 
 When in doubt a message is sent again (`WhenInDoubt.REPEAT`), and that is safe: the server knows a message by our id and
 answers the second request like the first. What it remembers is bounded (`memory`) and gone with the process; asked for
@@ -38,7 +39,7 @@ from pydantic import Field, SecretStr
 from pdu import MessageState
 
 from ..config import Seconds, Table
-from ..model import Command, Hlr, HlrResult, Kind, Message, Millis, Progress, Sms, Stage, StatusReport
+from ..model import KIND_OF, Command, Hlr, HlrResult, Kind, Message, Millis, Progress, Sms, Stage, StatusReport
 from .base import (
     BadCallback,
     Callback,
@@ -108,6 +109,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     err: int = 0
     roaming: bool = False
+    #: Messages of this kind alone meet with it; the others are delivered.
+    only: Kind | None = None
 
 
 #: Every magic destination. Error codes are those of smsc.ru's list: 6 absent subscriber, 248 no route.
@@ -220,6 +223,13 @@ ENDINGS: tuple[Ending, ...] = (
         fault=Fault.BUSY,
     ),
     Ending(digits="0020", name="roaming", says="delivered; an HLR look-up finds the subscriber abroad", roaming=True),
+    Ending(
+        digits="0021",
+        name="not on Viber",
+        says="undeliverable by Viber, delivered by any other channel",
+        statuses=(Status(Wait.STATUS, MessageState.UNDELIVERABLE),),
+        only=Kind.VIBER,
+    ),
 )
 
 _ENDINGS = {ending.digits: ending for ending in ENDINGS}
@@ -228,9 +238,10 @@ _ALONE = {
 }  # what hits the whole request must not hit the others in it
 
 
-def ending_of(destination: str) -> Ending | None:
+def ending_of(destination: str, kind: Kind) -> Ending | None:
     """What a destination meets with; None: it is delivered like any other."""
-    return _ENDINGS.get(_last_four(destination))
+    ending = _ENDINGS.get(_last_four(destination))
+    return None if ending is not None and ending.only not in (None, kind) else ending
 
 
 def _last_four(destination: str) -> str:
@@ -268,7 +279,7 @@ class _Question(msgspec.Struct, gc=False, omit_defaults=True):
 
     id: int
     to: str
-    hlr: bool = False
+    kind: Kind = Kind.SMS
     ref: str = ""
 
 
@@ -368,7 +379,7 @@ class Sandbox(Provider[SandboxSettings]):
         return [by_status(response)] * len(messages)
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
-        questions = [_Question(m.number, m.destination, m.kind is Kind.HLR, _handed_out(m.progress)) for m in messages]
+        questions = [_Question(m.number, m.destination, m.kind, _handed_out(m.progress)) for m in messages]
         return httpx.Request("POST", self._ASK, content=_encode(questions), headers=self._JSON)
 
     def asked(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[StatusReport | NotFound | None]:
@@ -522,7 +533,7 @@ class Server(httpx.AsyncBaseTransport):
         if self.settings.accept_delay:
             await asyncio.sleep(self.settings.accept_delay)
         if len(items) == 1 and self.settings.magic:
-            ending = ending_of(items[0].to)
+            ending = _ending(items[0])
             if ending and ending.digits in _ALONE and self._fails(items[0], ending):
                 return await self._break(items[0], ending, request)
         now = asyncio.get_running_loop().time()
@@ -531,7 +542,7 @@ class Server(httpx.AsyncBaseTransport):
         answers = []
         for item in items:
             known = self._taken.get(item.id)
-            ending = ending_of(item.to) if self.settings.magic else None
+            ending = _ending(item) if self.settings.magic else None
             if known is not None:
                 answers.append(known.answer)
             elif ending is None:
@@ -606,10 +617,11 @@ class Server(httpx.AsyncBaseTransport):
         elif not question.ref:
             return None
         else:
-            ending = ending_of(question.to) if self.settings.magic else None
+            ending = ending_of(question.to, question.kind) if self.settings.magic else None
             asked = ending.statuses if ending else (Status(Wait.STATUS, self._state, self.settings.err),)
             statuses = [
-                (now, _report(question.id, question.to, question.ref, question.hlr, status, ending)) for status in asked
+                (now, _report(question.id, question.to, question.ref, question.kind is Kind.HLR, status, ending))
+                for status in asked
             ]
         reached = [report for due, report in statuses if due <= now]
         ref = taken.answer.ref if taken else question.ref
@@ -671,6 +683,10 @@ class Server(httpx.AsyncBaseTransport):
                 continue
             if getattr(answer, "status_code", 200) < 500:
                 return
+
+
+def _ending(item: _Item) -> Ending | None:
+    return ending_of(item.to, KIND_OF[type(item.command)])
 
 
 def _report(id: int, to: str, ref: str, hlr: bool, status: Status, ending: Ending | None) -> StatusReport:

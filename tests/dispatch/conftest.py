@@ -115,8 +115,9 @@ class Told(Provider[Table]):
         #: Ids of each request, in order.
         self.requests: list[list[int]] = []
         self.questions: list[list[int]] = []
-        #: Messages as they were to be sent, in order.
+        #: Messages as they were to be sent, and to be asked about, in order.
         self.views: list[Message] = []
+        self.asked_about: list[Message] = []
         self.balance_asked = 0
         #: Called while a request is at the provider.
         self.meanwhile: Callable[[list[int]], Awaitable[None]] | None = None
@@ -144,6 +145,7 @@ class Told(Provider[Table]):
         ]
 
     def ask(self, messages: Sequence[Message]) -> httpx.Request:
+        self.asked_about += messages
         return httpx.Request("POST", "http://told.test/ask", json=[message.id for message in messages])
 
     def asked(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[StatusReport | NotFound | None]:

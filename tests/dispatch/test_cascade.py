@@ -231,6 +231,7 @@ def test_when_the_leg_is_over_the_provider_is_asked_and_the_answer_decides(road:
                     break
             # Not later than with the end of the leg, though the schedule would have it so.
             assert len(a.questions) in (2, 3)
+            assert {one.kind for one in a.asked_about} == {Kind.VIBER}
             # Under way is no answer to whether it will be delivered: nothing goes on, however long.
             await r.pass_time(HOUR)
             await r.pass_time(HOUR)

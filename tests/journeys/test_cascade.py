@@ -123,3 +123,14 @@ def test_a_restart_between_two_legs(start, connect):
     assert stat(receiver.receipts(1)[answer.message_id]) == "DELIVRD"
     events = [entry.event for entry in timeline(second, answer.message_id)]
     assert events[:5] == ["accepted", "sent", "next leg", "sent", "final"]
+
+
+@pytest.mark.journey
+def test_one_provider_has_both_channels(start, connect):
+    """What a newcomer tries with the sandbox alone."""
+    gateway = start(viber("delivered"), **cascade(second="viber"))
+    esme = connect(gateway)
+    esme.bind()
+    answer = esme.submit("hello", to="79991230021")
+    assert stat(esme.receipts(1)[answer.message_id]) == "DELIVRD"
+    assert [entry.event for entry in timeline(gateway, answer.message_id)][1:4] == ["sent", "next leg", "sent"]

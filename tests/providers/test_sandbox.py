@@ -15,7 +15,7 @@ import pytest
 
 from pdu import MessageState
 from smppbridge.config import ProviderConfig
-from smppbridge.model import Hlr, Mail, Message, Ping, Progress, Sms, Stage, StatusReport
+from smppbridge.model import Hlr, Mail, Message, Ping, Progress, Sms, Stage, StatusReport, Viber
 from smppbridge.providers import registry, sandbox
 from smppbridge.providers.base import (
     BadCallback,
@@ -198,6 +198,8 @@ JOURNEYS: list[tuple[str, list[type], list[tuple[float, str, int]]]] = [
     ("0018", [Sent], [(1.0, "DELETED", 0)]),
     ("0019", [Temporary, Temporary, Sent], [(1.0, "DELIVERED", 0)]),
     ("0020", [Sent], [(1.0, "DELIVERED", 0)]),
+    # As an SMS; Viber meets with it below.
+    ("0021", [Sent], [(1.0, "DELIVERED", 0)]),
 ]
 
 
@@ -215,6 +217,17 @@ def test_magic_destinations(message, digits, outcomes, statuses):
         await asyncio.sleep(60)
         assert desk.told() == statuses
         assert desk.server.waiting == 0
+
+    play(journey)
+
+
+def test_an_ending_of_one_channel_alone(message):
+    async def journey() -> None:
+        desk = Desk(status_delay=1)
+        one = message(command=Viber(text="hello"), destination="79991230021")
+        await desk.send(one)
+        await asyncio.sleep(2)
+        assert desk.told() == [(1.0, "UNDELIVERABLE", 0)]
 
     play(journey)
 
