@@ -38,6 +38,8 @@ SYSTEM_ID_MAX = 15
 PASSWORD_MAX = 8
 #: Legs of a cascade: `Message.number` has room for more, but nobody waits so long for a message.
 LEGS_MAX = 4
+#: What everybody knows: the passwords, the token and the secret of a rehearsal (conf/rehearsal.toml).
+REHEARSED = frozenset({"demo", "demo-callback-token", "demo-secret"})
 #: Characters of a callback token that is not worth guessing.
 TOKEN_MIN = 16
 
@@ -140,7 +142,7 @@ def _rehearsed(provider: ProviderConfig, secret: object) -> bool:
     """Whether a secret is one that everybody knows, of a provider that is on this machine."""
     urls = [value for value in provider.own.values() if isinstance(value, str) and value.startswith("http")]
     local = bool(urls) and all(is_loopback(urlsplit(url).hostname or "") for url in urls)
-    return local and str(secret).startswith("demo")
+    return local and secret in REHEARSED
 
 
 # [smpp] and [http] ---------------------------------------------------------------------------------------------------

@@ -336,6 +336,6 @@ def number_like(text: str, least: int = 1, most: int = 20) -> bool:
 
 
 def sender_like(source: str) -> bool:
-    """Up to 11 characters, or up to 15 digits (IBA Telecom GET guide, smsgate HTTP documentation)."""
+    """Up to 11 Latin characters, or up to 15 digits (IBA Telecom GET guide, smsgate HTTP documentation)."""
     digits = source.removeprefix("+")
-    return 1 <= len(source) <= (15 if digits.isdigit() else 11)
+    return source.isascii() and 1 <= len(source) <= (15 if digits.isdigit() else 11)

@@ -57,6 +57,7 @@ def test_ten_recipients_and_no_more(iba: Iba) -> None:
         {"text": ""},
         {"sadr": ""},
         {"sadr": "TwelveLetter"},
+        {"sadr": "Магазин"},
         {"sadr": "1" * 16},
         {"dadr": ""},
         {"dadr": "79083730330,x"},
