@@ -58,6 +58,7 @@ from .base import (
     Temporary,
     Unable,
     WhenInDoubt,
+    fixed,
 )
 
 #: deliveryGetPush, `status`.
@@ -207,7 +208,7 @@ class Naimar(Provider[NaimarSettings]):
         body = etree.tostring(root, encoding="utf-8")
         headers = {"content-type": "application/xml; charset=utf-8"}
         path = "rest/billsms/xml" if billed else "rest/sms/xml/"
-        return httpx.Request("POST", settings.base_url + path, content=body, headers=headers)
+        return httpx.Request("POST", fixed(settings.base_url + path), content=body, headers=headers)
 
     def _recipient(self, message: Message, text: str, *, billed: bool) -> dict[str, str]:
         """The elements of `recipient`; `text`: that of the whole request."""

@@ -50,7 +50,20 @@ from pdu import MessageState
 from ..config import Seconds, Table
 from ..model import Incoming, Kind, Message, Millis, StatusReport, Viber, text_of
 from . import reading
-from .base import BadCallback, Callback, InDoubt, NotFound, Outcome, Provider, Refused, Reply, Sent, Unable, WhenInDoubt
+from .base import (
+    BadCallback,
+    Callback,
+    InDoubt,
+    NotFound,
+    Outcome,
+    Provider,
+    Refused,
+    Reply,
+    Sent,
+    Unable,
+    WhenInDoubt,
+    fixed,
+)
 
 #: Omnicell IP2SMS, states: first those of a message, then those of a campaign, which say nothing final about a message.
 #: Written in any case. What is missing here becomes UNKNOWN and is asked for again. "Accepted" says that the service has
@@ -276,7 +289,7 @@ class Omnicell(Provider[OmnicellSettings]):
         # In UTF-8, which is what XML without a declaration is in (XML 1.0 §4.3.3).
         headers = {"content-type": "text/xml", "authorization": f"Basic {self._credentials()}"}
         content = etree.tostring(document, encoding="utf-8")
-        return httpx.Request("POST", self.settings.base_url + path, content=content, headers=headers)
+        return httpx.Request("POST", fixed(self.settings.base_url + path), content=content, headers=headers)
 
     def _credentials(self) -> str:
         settings = self.settings

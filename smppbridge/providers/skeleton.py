@@ -38,6 +38,7 @@ from .base import (
     Temporary,
     Unable,
     WhenInDoubt,
+    fixed,
 )
 from .reading import UNREADABLE, by_status, cost, err, parts, retry_after
 
@@ -207,7 +208,8 @@ class Skeleton(Provider[SkeletonSettings]):
             "authorization": f"Bearer {self.settings.token.get_secret_value()}",
             "content-type": "application/json",
         }
-        return httpx.Request("POST", self.settings.base_url + path, content=msgspec.json.encode(body), headers=headers)
+        url = fixed(self.settings.base_url + path)
+        return httpx.Request("POST", url, content=msgspec.json.encode(body), headers=headers)
 
 
 def _item(message: Message) -> _Item:

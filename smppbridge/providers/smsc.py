@@ -75,6 +75,7 @@ from .base import (
     Temporary,
     Unable,
     WhenInDoubt,
+    fixed,
 )
 
 # https://smsc.ru/api/http/status_messages/statuses/
@@ -269,7 +270,7 @@ class Smsc(Provider[SmscSettings]):
             who = {"login": settings.login, "psw": settings.password.get_secret_value()}
         form = urlencode({**who, "fmt": "3", "charset": "utf-8", **fields}, errors="replace").encode()
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-        return httpx.Request("POST", f"{settings.base_url}{page}.php", content=form, headers=headers)
+        return httpx.Request("POST", fixed(f"{settings.base_url}{page}.php"), content=form, headers=headers)
 
     # Callbacks
 

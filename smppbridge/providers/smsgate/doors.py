@@ -13,7 +13,7 @@ from lxml import etree
 
 from ...model import Message
 from .. import reading
-from ..base import Outcome, Sent
+from ..base import Outcome, Sent, fixed
 from .answers import Answer, Item, failed, is_state, ours, outcomes
 from .settings import SmsgateSettings
 from .wording import Group, Value, grouped, phone
@@ -86,7 +86,7 @@ class Json:
     def _post(self, page: str, body: Mapping[str, Any]) -> httpx.Request:
         headers = {"content-type": "application/json; charset=utf-8", **_bearer(self._settings)}
         content = msgspec.json.encode(body)
-        return httpx.Request("POST", f"{self._settings.base_url}{page}", content=content, headers=headers)
+        return httpx.Request("POST", fixed(f"{self._settings.base_url}{page}"), content=content, headers=headers)
 
 
 class Xml:
@@ -131,7 +131,7 @@ class Xml:
         root.extend(list(elements))
         content = f'<?xml version="1.0" encoding="utf-8" ?>{etree.tostring(root, encoding="unicode")}'.encode()
         headers = {"content-type": "text/xml; charset=utf-8", **_bearer(self._settings)}
-        return httpx.Request("POST", f"{self._settings.base_url}xml/{page}", content=content, headers=headers)
+        return httpx.Request("POST", fixed(f"{self._settings.base_url}xml/{page}"), content=content, headers=headers)
 
 
 class Get:
