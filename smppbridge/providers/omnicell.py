@@ -66,8 +66,8 @@ from .base import (
 )
 
 #: Omnicell IP2SMS, states: first those of a message, then those of a campaign, which say nothing final about a message.
-#: Written in any case. What is missing here becomes UNKNOWN and is asked for again. "Accepted" says that the service has
-#: it, and not what ACCEPTED is in SMPP, where clients take it for an end (SMPP 3.4 §5.2.28).
+#: Written in any case. What is missing here becomes UNKNOWN and is asked for again. "Accepted" says that the service
+#: has it, and not what ACCEPTED is in SMPP, where clients take it for an end (SMPP 3.4 §5.2.28).
 STATES = {
     "accepted": MessageState.ENROUTE,
     "enroute": MessageState.ENROUTE,
