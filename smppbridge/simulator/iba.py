@@ -124,25 +124,29 @@ class Iba(Vendor):
         return f"{left:.2f}\nRUR\nРоссия: {int(left / PRICE)}\n"
 
     def incoming(self, reply: Reply, now: float) -> Push:
-        """`GET …?date&text&smsid&sender&receiver&prefix`, made again until the answer is `smsid=<id>`."""
-        id = str(self.new_id())
-        query = {
-            "date": stamp(now),
-            "text": reply.text,
-            "smsid": id,
-            "sender": reply.source,
-            "receiver": reply.destination,
-            "prefix": reply.prefix,
-        }
-        pattern = re.compile(rb"smsid=%s\s*" % id.encode())
-        return Push(
-            vendor=self.name,
-            what="message",
-            ref=id,
-            method="GET",
-            query=urlencode(query),
-            taken=lambda status, body: status == 200 and pattern.fullmatch(body) is not None,
-        )
+        return pushed_sms(self.name, str(self.new_id()), reply, now)
+
+
+def pushed_sms(vendor: str, id: str, reply: Reply, now: float) -> Push:
+    """`GET …?date&text&smsid&sender&receiver&prefix`, made again until the answer is `smsid=<id>`; by the smsgate
+    platform, too, which is the engine of IBA Telecom."""
+    query = {
+        "date": stamp(now),
+        "text": reply.text,
+        "smsid": id,
+        "sender": reply.source,
+        "receiver": reply.destination,
+        "prefix": reply.prefix,
+    }
+    pattern = re.compile(rb"smsid=%s\s*" % id.encode())
+    return Push(
+        vendor=vendor,
+        what="message",
+        ref=id,
+        method="GET",
+        query=urlencode(query),
+        taken=lambda status, body: status == 200 and pattern.fullmatch(body) is not None,
+    )
 
 
 def _decoded(value: bytes) -> str:

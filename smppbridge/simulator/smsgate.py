@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from lxml import etree
 
+from .iba import pushed_sms
 from .vendor import (
     LOGIN,
     PASSWORD,
@@ -486,7 +487,10 @@ class Smsgate(Vendor):
         return told
 
     def incoming(self, reply: Reply, now: float) -> Push:
-        """A reply in Viber (smsgate Notifications), POST JSON; what it is to be answered with is not documented."""
+        """To a number: an SMS (smsgate httpGateDoc). To the name of a sender: a reply in Viber (smsgate Notifications),
+        POST JSON; what that is to be answered with is not documented."""
+        if number_like(reply.destination):
+            return pushed_sms(self.name, str(self.new_id()), reply, now)
         body = {
             "message_id": self._last.get(reply.source, str(self.new_id())),
             "channel": "viber",

@@ -518,6 +518,17 @@ def test_viber_with_line_breaks(stage: Stage, run: Run, connect: Connect, source
 
 
 @pytest.mark.journey
+def test_a_reply_in_viber(stage: Stage, run: Run, connect: Connect) -> None:
+    run()
+    client = connect()
+    assert client.stat(client.submit("__VIBER__: Shall we?", SMSGATE)) == "DELIVRD"
+    push = stage.write("smsgate", Reply(source=SMSGATE.to, destination="smsgate", text="We shall"))
+    pdu = client.next_incoming()
+    assert (pdu.source_addr, pdu.short_message) == (SMSGATE.to.encode(), b"We shall")
+    until(lambda: push.done)
+
+
+@pytest.mark.journey
 def test_a_cascade_tells_which_channel_delivered(stage: Stage, run: Run, connect: Connect) -> None:
     gateway = run()
     client = connect()

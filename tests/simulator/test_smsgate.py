@@ -336,6 +336,13 @@ def test_what_a_request_is_for(smsgate: Smsgate) -> None:
     assert smsgate.purpose(asked("POST", XML_STATE)) == Purpose.ASK
 
 
+def test_an_sms_to_a_number_is_heard_when_its_id_is_answered(smsgate: Smsgate) -> None:
+    push = smsgate.incoming(Reply(source="79801234567", destination="7401", text="Да"), NOON)
+    assert (push.method, f"smsid={push.ref}" in push.query) == ("GET", True)
+    assert push.taken(200, f"smsid={push.ref}".encode())
+    assert not push.taken(200, b"OK")
+
+
 def test_a_reply_in_viber_names_the_message(smsgate: Smsgate) -> None:
     words(smsgate, request())
     push = smsgate.incoming(Reply(source="79801234567", destination="TEST", text="Да"), NOON)
