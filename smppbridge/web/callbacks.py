@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from ..config import ProviderConfig, plain, within
 from ..model import Incoming, Millis, StatusReport
@@ -58,11 +60,9 @@ class Callbacks:
         self.taken = 0
         self.refused = 0
 
-    def router(self) -> APIRouter:
-        router = APIRouter()
-        for path in ("/callback/{name}/{token}", "/callback/{name}/{token}/{rest:path}"):
-            router.add_route(path, self.answer, methods=["GET", "POST"], include_in_schema=False)
-        return router
+    def routes(self) -> list[Route]:
+        paths = ("/callback/{name}/{token}", "/callback/{name}/{token}/{rest:path}")
+        return [Route(path, self.answer, methods=["GET", "POST"]) for path in paths]
 
     async def answer(self, request: Request) -> Response:
         """One callback, from the door to the answer."""
