@@ -137,8 +137,9 @@ class Store(Protocol):
     # Arrivals
 
     def accept(self, message: Message, arrived: Arrived) -> None:
-        """Keep a new message (`progress` has stage READY or WAITING, as the caller has room, a state and a due, and
-        nothing else yet) and its "accepted" line.
+        """Keep a new message (`progress` has a state, a due, and a stage: READY or WAITING, as the caller has room, or
+        SENDING with the provider and one attempt where that provider recognises a repetition, so that nothing need be
+        noted before the first octet of the request; nothing else yet) and its "accepted" line.
 
         Never blocks and never raises. `arrived` is called in the loop, once a batch, with each message and its
         verdict, in the order of the calls. The one-minute rule is decided here, in one transaction with the insert:

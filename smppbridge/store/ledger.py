@@ -98,7 +98,7 @@ class Ledger:
 
     def _forget(self) -> None:
         """Nothing has happened in this transaction yet."""
-        # New messages, READY and WAITING, as they were accepted; all other messages met so far as they stand now.
+        # New messages, READY or SENDING and WAITING, as they were accepted; all other messages met so far as they stand now.
         self._new: dict[int, Message] = {}
         self._new_waiting: dict[int, Message] = {}
         self._now: dict[int, Message] = {}
@@ -234,8 +234,12 @@ class Ledger:
                         verdicts.append(first)
                         continue
                     recent.add(fingerprint, message.id, window)
-            if message.progress.stage is Stage.READY:
+            stage = message.progress.stage
+            if stage is Stage.READY:
                 ready[message.id] = message
+            elif stage is Stage.SENDING:
+                ready[message.id] = message
+                self._more.in_flight += 1
             else:
                 waiting[message.id] = message
                 priorities[message.priority] += 1

@@ -20,7 +20,7 @@ from .base import Arrival
 
 MESSAGE = (*Message.__struct_fields__[:-1], *Progress.__struct_fields__, "comment")
 #: What a message has from the first; the other columns have defaults, which saves a quarter of the hot path's binding.
-NEW_MESSAGE = (*Message.__struct_fields__[:-1], "stage", "state", "due", "comment")
+NEW_MESSAGE = (*Message.__struct_fields__[:-1], "stage", "state", "due", "provider", "attempts", "comment")
 PROGRESS = Progress.__struct_fields__
 PART = Part.__struct_fields__
 #: Of the outbox, in the order in which `receipt` reads them before the message's own.
@@ -49,7 +49,14 @@ def of_new_message(message: Message) -> list[Any]:
     row[_COMMAND] = _encode(message.command).decode()
     row[_PART_IDS] = _encode(message.part_ids).decode() if message.part_ids else None
     progress = message.progress
-    row[_PROGRESS:] = (progress.stage, progress.state, progress.due, message.command.comment or None)
+    row[_PROGRESS:] = (
+        progress.stage,
+        progress.state,
+        progress.due,
+        progress.provider,
+        progress.attempts,
+        message.command.comment or None,
+    )
     return row
 
 

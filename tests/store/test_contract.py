@@ -156,6 +156,27 @@ def test_verdicts_come_in_the_order_of_the_calls_and_by_whom_they_were_asked(eng
     engine.walk(road)
 
 
+def test_a_message_may_be_accepted_as_begun(engine: Any, nouns: Any) -> None:
+    begun = Progress(stage=Stage.SENDING, provider="p", attempts=1)
+    one, two = (nouns.message(progress=begun) for _ in range(2))
+
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, one, two) == [None, None]
+        assert (await store.stats()).in_flight == 2
+        assert (await store.stats()).waiting == 0
+        assert list(await store.claim(NOW + DAY, 10)) == []
+        after = await change(store, handed(two, "r", "p"))
+        assert (after.progress.stage, after.progress.attempts) == (Stage.SENT, 1)
+        assert (await store.stats()).in_flight == 2
+
+    async def after_a_crash(store: Store) -> None:
+        assert [message.id for message in await store.in_doubt(10)] == [one.id]
+        assert (await found(store, one.id)).progress == begun
+        assert (await store.stats()).in_flight == 2
+
+    engine.walk(road, after_a_crash)
+
+
 def test_what_is_asked_after_accepting_sees_what_was_accepted(engine: Any, nouns: Any) -> None:
     message = nouns.message()
 
