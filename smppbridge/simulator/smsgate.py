@@ -58,6 +58,8 @@ XML_BALANCE = "/xml/balance.php"
 _POSTED = (JSON, XML, XML_STATE, JSON_BALANCE, XML_BALANCE)
 
 CHANNELS = ("viber", "vk", "sms", "whatsapp")
+#: Ending of a subscriber who gets his Viber messages and does not read them.
+UNREAD = "0033"
 PRICES = {"viber": "0.55", "vk": "0.60", "sms": "1.20", "whatsapp": "0.90"}
 
 #: Fields of an order, beside its recipients (smsgate CascadingDoc).
@@ -185,6 +187,11 @@ class Smsgate(Vendor):
         Ending(digits="0016", says="refused: the direction is closed", error=CLOSED),
         Ending(digits="0031", says="the first channel does not deliver, the second does", steps=(Step(2, "deliver"),)),
         Ending(digits="0032", says="only the third channel delivers", steps=(Step(3, "deliver"),)),
+        Ending(
+            digits=UNREAD,
+            says="Viber delivers and nobody reads it: with `finale_viber_read` the next channel delivers, too",
+            steps=(Step(1, "deliver"),),
+        ),
         *(
             Ending(digits=f"{100 + number:04}", says=f"the sentence: {text}", error=text)
             for number, text in enumerate(ERRORS, 1)
@@ -441,7 +448,7 @@ class Smsgate(Vendor):
             steps=self.steps(phone),
             what="+".join(channels),
             parts=parts_of(text) if first == "sms" else 1,
-            legs=self._legs(phone, channels),
+            legs=self._legs(phone, channels, fields),
             ids={channel: str(self.new_id()) for channel in channels},
         )
         if client_id:
@@ -450,8 +457,10 @@ class Smsgate(Vendor):
         self.take(id, message)
         return message
 
-    def _legs(self, phone: str, channels: list[str]) -> tuple[tuple[str, str], ...]:
+    def _legs(self, phone: str, channels: list[str], fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """The channels that are tried, and what becomes of each."""
+        if phone.endswith(UNREAD) and channels[0] == "viber" and fields.get("finale_viber_read") == "1":
+            return tuple((channel, "deliver") for channel in channels[:2])
         last = self.steps(phone)[-1]
         if last.state == "send":
             return ()

@@ -110,6 +110,15 @@ def test_channels_one_after_the_other(
     assert (told["state"], (told["state_viber"], told["state_vk"], told["state_sms"])) == (general, each)
 
 
+@pytest.mark.parametrize(("finale", "when", "sms"), [("1", 20, "deliver"), ("0", 10, "send")])
+def test_what_is_not_read_goes_on_where_reading_counts(smsgate: Smsgate, finale: str, when: float, sms: str) -> None:
+    fields = {**VIBER, **SMS, "finale_viber_read": finale}
+    [[one]] = by_json(smsgate, message=[order(("79801230033", "1"), **fields)])["message"]
+    early, late = states(smsgate, one["id_message"], when - 1), states(smsgate, one["id_message"], when)
+    assert (early["state"], late["state"]) == ("send", "deliver")
+    assert (late["state_viber"], late["state_sms"]) == ("deliver", sms)
+
+
 def test_the_numbers_say_the_order(smsgate: Smsgate) -> None:
     fields = {**VIBER, **SMS, "send_viber": "9", "send_sms": "1"}
     answer = by_json(smsgate, message=[order(("79801234567", "1"), **fields)])["message"][0][0]
