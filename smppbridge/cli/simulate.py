@@ -83,11 +83,11 @@ def _misbehave(simulator: Simulator, order: str) -> None:
 async def _run(simulator: Simulator, listen: str, quiet: bool) -> None:
     from ..web.listener import Listener
 
-    set_up(LogConfig(level="warning"))
     try:
         listener = await Listener.start(simulator, listen)
     except OSError as error:
         raise Trouble(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None
+    set_up(LogConfig(level="warning"))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
