@@ -54,7 +54,6 @@ _CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z").match
 # By these names because looking a member up in its enum costs more than what is done with it on the hot path.
 _BY_SMPP = Notify.SMPP
 #: There is room in memory: to be sent at once.
-_AT_ONCE = Progress(stage=Stage.READY)
 
 
 class Decision(Protocol):
@@ -66,6 +65,8 @@ class Decision(Protocol):
 
     @property
     def why(self) -> str: ...
+    @property
+    def legs(self) -> Sequence[object]: ...
 
 
 class Outlet(Protocol):
@@ -74,11 +75,11 @@ class Outlet(Protocol):
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         """Where it would go, and why."""
 
-    def room(self, priority: int, providers: Sequence[str]) -> bool:
-        """Whether a message for these may be stored as READY and offered."""
+    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+        """As what a message for these may be stored and offered; None: there is no room, it waits on disk."""
 
     def offer(self, message: Message) -> bool:
-        """A durable message. READY ones are taken; for others it is noted when they are due."""
+        """A durable message. One that waits on disk is not taken; it is noted when it is due."""
 
 
 class Refusal(Exception):
@@ -216,7 +217,7 @@ class Submission:
                 self._answer_verdict(link, account, message.sequence, verdict)
         for message in accepted:
             # The others wait on disk, where the dispatcher looks when something is due.
-            if message.progress is _AT_ONCE:
+            if message.progress.stage is not Stage.WAITING:
                 self._outlet.offer(message)
         if accepted and self._journal.open(len(accepted)):
             for message in accepted:
@@ -320,9 +321,10 @@ class Submission:
             due, expires = _times(pdu, account, now)
         else:
             due, expires = now, now + account.validity
-        if due <= now and self._outlet.room(pdu.priority_flag, route.providers):
-            progress = _AT_ONCE
-        else:
+        progress = None
+        if due <= now:
+            progress = self._outlet.opening(pdu.priority_flag, route.providers, cascade=bool(route.legs))
+        if progress is None:
             progress = Progress(stage=Stage.WAITING, due=due)
         notify = account.notify(pdu.registered_delivery)
         return _message(pdu, frame, self._ids.next(now), account, bind, command, notify, now, expires, progress)

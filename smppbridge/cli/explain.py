@@ -20,7 +20,7 @@ from ..config import MASK, Config, is_secret, mask, secret_texts
 from ..dispatch.routing import Decision, Router, carries
 from ..ids import IdGenerator
 from ..journal import Journal
-from ..model import Kind, Message, Onward, Sms
+from ..model import Kind, Message, Onward, Progress, Sms
 from ..providers.base import Provider
 from ..providers.registry import BadSettings, adapter_class, build
 from ..smpp.bound import Bound
@@ -131,8 +131,8 @@ class _Tray:
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         return self._router.route_of(account, kind, destination, source)
 
-    def room(self, priority: int, providers: Sequence[str]) -> bool:
-        return True
+    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+        return Progress()
 
     def offer(self, message: Message) -> bool:
         self.message = message

@@ -33,12 +33,12 @@ from pdu import MessageState
 from ..config import ProviderConfig
 from ..journal import Journal
 from ..lifecycle import Change, LedOn, Postponed, Reported, Settled
-from ..model import Kind, Message, Millis, Receipt, Stage, StatusReport
+from ..model import Kind, Message, Millis, Progress, Receipt, Stage, StatusReport
 from ..providers.base import Callback, Provider
 from ..store.base import Applied, Store, StoreFailed, Wanted
 from .cascade import Leg, told_by
 from .judge import NO_STATUS
-from .lane import BUCKETS, Lane
+from .lane import BUCKETS, READY, Lane
 from .polling import Poller
 from .routing import NO_ROUTE, Decision, Router
 from .transport import Line, connect
@@ -134,9 +134,16 @@ class Dispatcher:
         lane.behind = True
         return False
 
+    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+        """As what a message may be stored and offered; None: there is no room, so it is to wait on disk."""
+        if not self.room(priority, providers):
+            return None
+        lane = self._lanes.get(providers[0])
+        return READY if lane is None or cascade else lane.opening
+
     def offer(self, message: Message) -> bool:
-        """Take a message that is durable. False: it is not READY, so it waits on disk and is claimed when it is due."""
-        if message.progress.stage is not Stage.READY:
+        """Take a message that is durable. False: it waits on disk and is claimed when it is due."""
+        if message.progress.stage is Stage.WAITING:
             self.expect(message.progress.due)
             return False
         self._inbox.append(message)
@@ -243,8 +250,8 @@ class Dispatcher:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait([self._runner])
-        for lane in self._lanes.values():
-            lane.retire()
+        unsent = [message for lane in self._lanes.values() for message in lane.retire()]
+        await self._unbegin([*unsent, *self._inbox])
         await asyncio.gather(self._poller.close(seconds), *(lane.finish(seconds) for lane in self._lanes.values()))
         # What is left is being recorded; `finish` has cut off every request by now.
         if rest := self._tasks | self._retired:
@@ -253,6 +260,16 @@ class Dispatcher:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+
+    async def _unbegin(self, unsent: Sequence[Message]) -> None:
+        """What was stored as begun and has not left is not in doubt after the next start."""
+        begun = [message.id for message in unsent if message.progress.stage is Stage.SENDING]
+        for at in range(0, len(begun), _CHUNK):
+            changes = [Postponed(id=id, until=self.clock(), reason="") for id in begun[at : at + _CHUNK]]
+            try:
+                await self._store.apply(changes, self.clock())
+            except StoreFailed:
+                return
 
     def _build(self, config: Mapping[str, ProviderConfig], providers: Mapping[str, Provider[Any]]) -> list[Message]:
         """Lanes for a configuration; those that did not change stay. Returns what waited in those that did."""
@@ -314,7 +331,7 @@ class Dispatcher:
             decision = route(message)
             leg = decision.leg(progress.leg) if decision.legs else None
             names: Sequence[str] = leg.providers if leg is not None else decision.providers
-            if progress.attempts or progress.refused_by:
+            if progress.refused_by or (progress.attempts and names[:1] != (progress.provider,)):
                 names = _left(names, message)
             if not names:
                 changes.append(self._not_taken(message, decision))

@@ -32,7 +32,7 @@ from pdu import PduError, VendorTag, decode
 from ..config import ProviderConfig, mask
 from ..journal import Journal
 from ..lifecycle import Began, Change, Doubted, Postponed
-from ..model import Kind, Message, Millis, Stage
+from ..model import Kind, Message, Millis, Progress, Stage
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
 from ..store.base import Applied, StoreFailed, Wanted
 from ..store.rules import bare
@@ -127,6 +127,9 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     rides_with: Hashable = None
 
 
+#: How a message is stored that is taken into memory.
+READY = Progress(stage=Stage.READY)
+
 NotDone: TypeAlias = Refused | Unable | Temporary | InDoubt
 
 _WORD: dict[type[Any], str] = {
@@ -179,8 +182,14 @@ class Lane:
         # Most adapters leave these as they are: then nobody is asked.
         self._answers = type(adapter).answers is not Provider.answers
         self._objects = type(adapter).objection is not Provider.objection
+        #: How a message is stored that goes with one of the next requests, if this provider recognises a repetition: as
+        #: begun, which spares the transaction between storing it and sending it. After a crash it is repeated.
+        repeats = self.judge.policy is WhenInDoubt.REPEAT and not self._answers
+        self._begun = Progress(stage=Stage.SENDING, provider=name, attempts=1) if repeats else None
         self._bucket = Bucket(config.rate, engine.clock()) if config.rate else None
         self._under_way: set[asyncio.Task[None]] = set()
+        #: Requests that are not answered yet.
+        self.requests = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Millis = 0
         #: The provider asked us to wait until then.
@@ -193,7 +202,7 @@ class Lane:
 
     def __repr__(self) -> str:
         health = self.breaker.health(self._engine.clock())
-        return f"<Lane {self.name} {health} queued={len(self._queue)} requests={len(self._under_way)}>"
+        return f"<Lane {self.name} {health} queued={len(self._queue)} requests={self.requests}>"
 
     # What waits ------------------------------------------------------------------------------------------------------
 
@@ -202,9 +211,11 @@ class Lane:
         return len(self._queue)
 
     @property
-    def requests(self) -> int:
-        """Under way."""
-        return len(self._under_way)
+    def opening(self) -> Progress:
+        """How a message for it is to be stored. No more of them as begun than go soon: in doubt after a crash, they
+        would be bound to this provider."""
+        soon = len(self._queue) < self._batch * self.config.max_in_flight
+        return self._begun if self._begun is not None and soon else READY
 
     @property
     def retired(self) -> bool:
@@ -287,7 +298,7 @@ class Lane:
         now = self._engine.clock()
         if not self.accepting:
             self._reopen(now)
-        while len(self._queue) and len(self._under_way) < self.config.max_in_flight:
+        while len(self._queue) and self.requests < self.config.max_in_flight:
             if now < self._hold:
                 self._wake_at(self._hold, now)
                 return
@@ -315,6 +326,7 @@ class Lane:
                 self._bucket.take(len(batch))
             if probing:
                 self.breaker.probe()
+            self.requests += 1
             self._spawn(self._carry(group, batch))
 
     def _gathers(self, now: Millis) -> bool:
@@ -377,17 +389,15 @@ class Lane:
         """A batch from the queue to its outcome on disk."""
         doubtful = {message.id for message in batch if group.doubtful}
         try:
-            began = await self._engine.begin(await self._beginnings(group.leg, batch))
+            live, elsewhere = await self._begin(group.leg, batch)
         except StoreFailed:
             # Not durable, so not done: they keep their place, and the engine says when to go on.
+            self.requests -= 1
             self.breaker.forget_probe()
             self._queue.put_back(batch, group)
             if self._closing:
                 self._engine.place(self.retire())
             return
-        # What reached an end in the meantime (deleted by the client, reported by a callback), or another leg of its
-        # route, is not sent.
-        live, elsewhere = _sorted_out(batch, began)
         views = live if group.leg is None else [group.leg.view(message) for message in live]
         outcomes: Sequence[Outcome] = ()
         changes: list[Change] = []
@@ -404,9 +414,12 @@ class Lane:
             outcomes = [InDoubt(reason="a mistake in the gateway")] * len(live)
             changes = self._consequences(live, views, outcomes, doubtful)
         finally:
-            # Before it is recorded: until then they are SENDING on disk and cannot come twice, after it they may.
+            # Before it is recorded: until then they are SENDING on disk and cannot come twice, after it they may. The
+            # next request need not wait for the disk either.
+            self.requests -= 1
             self._let_go(batch)
             self._measure(len(batch))
+            self.pump()
         if changes:
             applied = await self._engine.record(changes)
             self._tell(live, outcomes)
@@ -415,6 +428,23 @@ class Lane:
             ]
         if elsewhere:
             self._engine.place(elsewhere)
+
+    async def _begin(self, leg: Leg | None, batch: list[Message]) -> tuple[list[Message], list[Message]]:
+        """Those that may be sent now, durably noted, and those that belong elsewhere. Raises StoreFailed.
+
+        What reached an end in the meantime (deleted by the client, reported by a callback), or another leg of its
+        route, is not sent.
+        """
+        begun = [message for message in batch if self._is_begun(message)] if leg is None and self._begun else []
+        if len(begun) == len(batch):
+            return begun, []
+        rest = [message for message in batch if not self._is_begun(message)] if begun else batch
+        live, elsewhere = _sorted_out(rest, await self._engine.begin(await self._beginnings(leg, rest)))
+        return begun + live, elsewhere
+
+    def _is_begun(self, message: Message) -> bool:
+        """Stored as begun with this provider, and not sent yet (see `opening`)."""
+        return message.progress.stage is Stage.SENDING and message.progress.provider == self.name
 
     async def _beginnings(self, leg: Leg | None, batch: Sequence[Message]) -> list[Change]:
         """What is to be durable before the request: that it begins, and what it answers. Raises StoreFailed."""

@@ -98,7 +98,7 @@ class Ledger:
 
     def _forget(self) -> None:
         """Nothing has happened in this transaction yet."""
-        # New messages, READY or SENDING and WAITING, as they were accepted; all other messages met so far as they stand now.
+        # New messages as they were accepted, READY or SENDING and WAITING; all others met so far as they stand now.
         self._new: dict[int, Message] = {}
         self._new_waiting: dict[int, Message] = {}
         self._now: dict[int, Message] = {}
