@@ -54,6 +54,8 @@ from .web.listener import Listener
 
 #: How long requests in flight and clients may take to finish when we stop, in seconds.
 _DRAIN = 20.0
+#: How long clients may take to answer our UNBIND, in seconds: most do at once, some never.
+_FAREWELL = 5.0
 #: How often what has been kept long enough is forgotten, in seconds; a step removes at most this many messages.
 _PURGE_EVERY = 60.0
 _PURGE_STEP = 500
@@ -141,7 +143,7 @@ class Gateway:
         async with _at_most(_DRAIN):
             await self.submission.drain()
         await self.dispatcher.close(_DRAIN)
-        await self.smpp.stop(_DRAIN)
+        await self.smpp.stop(_FAREWELL)
         async with _at_most(_DRAIN):
             await self.outbox.drain()
         for task in self._work:
