@@ -34,8 +34,9 @@ _ADDRESS_MAX = 20
 _INTERNATIONAL = 9
 #: SMPP 3.4 §4.6.1: octets of short_message; 5.0 has one more.
 _SHORT_MESSAGE_MAX = 254
-#: A TLV's length is an integer of two octets (SMPP 3.4 §3.2.4).
-_PAYLOAD_MAX = 65_535
+#: A TLV's length is an integer of two octets (SMPP 3.4 §3.2.4). A little less than that holds, so that the whole PDU
+#: stays below 64 KiB: a client that takes a longer one for a lost framing would break off at the same one for ever.
+_PAYLOAD_MAX = 65_000
 #: Octets of a TLV for an id, without the NUL; see `VendorTag.INCOMING_ID`.
 _ID_MAX = 64
 #: data_coding 3 is ISO-8859-1, 8 is UCS2 (SMPP 3.4 §5.2.19); None prefers the default alphabet.
@@ -142,7 +143,7 @@ def _whole(esm_class: int, data_coding: int, data: bytes, interface_version: int
 
 def _payload(data_coding: int, data: bytes) -> _Piece:
     # An even number of octets, so that no UCS2 character is cut in two.
-    return 0, data_coding, b"", [Tlv(Tag.MESSAGE_PAYLOAD, data[: _PAYLOAD_MAX - 1])]
+    return 0, data_coding, b"", [Tlv(Tag.MESSAGE_PAYLOAD, data[:_PAYLOAD_MAX])]
 
 
 def _encodable(text: str) -> str:
