@@ -591,6 +591,15 @@ def test_what_an_answer_leaves_out_is_in_doubt(message, taken, expected):
     assert [type(outcome) for outcome in outcomes] == (expected or [Sent, InDoubt, InDoubt, Sent])
 
 
+@pytest.mark.parametrize("word", ["send", "Send", *STATES])
+def test_a_state_in_place_of_an_error_is_none(message, word):
+    """xml/message.php: a status or an error. A status says that there is a message, also where its id is missing."""
+    told = f'<response><message><information client_id_message="1"{{}}>{word}</information></message></response>'
+    provider = smsgate("xml")
+    assert provider.sent([message()], answer(told.format(' id_message="7"'))) == [Sent(ref="7")]
+    assert provider.sent([message()], answer(told.format(""))) == [InDoubt(reason="neither an id nor an error")]
+
+
 def test_an_error_beside_an_id_is_for_the_status_to_decide(message):
     queued = next(text for text in ERRORS if text.startswith("Недостаточно средств"))
     item = {"id_message": "7", "client_id_message": "1", "error": queued}

@@ -279,9 +279,9 @@ def _xml_told(message: etree._Element) -> str | Sequence[Item]:
 
 
 def _information(one: etree._Element) -> Item:
-    """Its text is "send", or an error."""
+    """Its text is a state, or an error."""
     said = _text(one)
-    return {**_attributes(one), "error": "" if said.lower() == "send" else said}
+    return {**_attributes(one), "error": "" if is_state(said) else said}
 
 
 def _children(root: etree._Element | None, name: str) -> Sequence[etree._Element]:
