@@ -12,6 +12,10 @@ import httpx
 
 from .vendor import Push, Settings
 
+#: Requests at once. What comes all at once when the gateway is back from a restart would bring the client to its knees,
+#: and with it whoever else asks the simulator.
+_AT_ONCE = 16
+
 
 class Pusher:
     """All pushes that are under way."""
@@ -19,6 +23,7 @@ class Pusher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._work: set[asyncio.Task[None]] = set()
 
     def push(self, push: Push) -> None:
@@ -46,8 +51,9 @@ class Pusher:
         while not push.done and push.tries < self._settings.tries:
             if push.tries:
                 await asyncio.sleep(self._settings.retry)
-            push.tries += 1
-            await self._once(push)
+            async with self._room:
+                push.tries += 1
+                await self._once(push)
 
     async def _once(self, push: Push) -> None:
         if self._client is None:

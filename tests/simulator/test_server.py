@@ -31,10 +31,18 @@ class Gateway:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.answers: list[bytes] = []
+        #: Where there is one, nothing is answered before it opens.
+        self.gate: asyncio.Event | None = None
+        self.under_way = self.most = 0
         self.web = FastAPI(openapi_url=None)
         self.web.add_api_route("/callback/{name}/{token}", self.take, methods=["GET", "POST"])
 
     async def take(self, request: Request, name: str, token: str) -> Response:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.under_way -= 1
         self.seen.append((name, token, dict(request.query_params), await request.body()))
         id = request.query_params.get("smsid", "")
         return Response(self.answers.pop(0) if self.answers else f"smsid={id}".encode() if id else b"OK")
@@ -249,6 +257,23 @@ def test_a_push_is_given_up_in_the_end() -> None:
         assert len(one.gateway.seen) == 3
 
     rehearse(play, tries=3)
+
+
+def test_many_pushes_at_once_do_not_crowd_the_gateway() -> None:
+    """As after a restart of the gateway: thousands of them would bring the client that makes them to its knees."""
+
+    async def play(one: Rehearsal) -> None:
+        one.gateway.gate = asyncio.Event()
+        written = {"source": "421905123456", "destination": "7401", "text": "x"}
+        for _ in range(40):
+            await one.client.post("/incoming/naimar", json=written)
+        await until(lambda: one.gateway.under_way == 16)
+        one.gateway.gate.set()
+        await one.simulator.settled()
+        assert len(one.gateway.seen) == 40
+        assert one.gateway.most == 16
+
+    rehearse(play)
 
 
 def test_statuses_are_pushed_where_the_vendor_does() -> None:
