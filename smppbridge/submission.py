@@ -53,7 +53,6 @@ _CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z").match
 
 # By these names because looking a member up in its enum costs more than what is done with it on the hot path.
 _BY_SMPP = Notify.SMPP
-#: There is room in memory: to be sent at once.
 
 
 class Decision(Protocol):
