@@ -10,7 +10,7 @@ others. What is claimed for a lane that is full goes back to disk until that lan
 past the full lane is paced, so that a million messages behind a dead provider cost a small part of the time.
 
 Where the route is a cascade, a message gets into a lane of the leg that it is on, as that leg sees it. When a leg is
-over for it, `lifecycle` makes it wait for the next one, due at once, and `_noticed` does not leave finding it to the
+over for it, `lifecycle` makes it wait for the next one, due at once, and `_hand_on` does not leave finding it to the
 next look at the clock. A message that no provider of its leg can take goes on in the same way.
 
 One loop (`_run`) does what is due; it is woken by events and looks at the clock at least once a second. Every change
@@ -52,6 +52,8 @@ _CHUNK = 1000
 _GLANCE = 256
 #: Messages whose status is looked at, at once.
 _LOOKS = 500
+#: What is due while a lane still holds it is looked at again after this.
+_HELD: Millis = 1000
 #: A look past a full lane is followed by a rest of this many times what it took.
 _REST = 10
 _NEVER: Millis = 1 << 62
@@ -290,8 +292,8 @@ class Dispatcher:
         for lane in lanes.values():
             lane.set_share(share)
         for lane in old.values():
-            waiting.extend(message for message in lane.retire() if message.progress.stage is not Stage.DOUBT)
-            end = asyncio.get_running_loop().create_task(lane.finish(lane.config.timeout + 30))
+            waiting.extend(lane.retire())
+            end = asyncio.get_running_loop().create_task(lane.finish())
             self._retired.add(end)
             end.add_done_callback(self._retired.discard)
         self._only = next(iter(self._lanes.values())) if len(self._lanes) == 1 else None
@@ -302,8 +304,9 @@ class Dispatcher:
     def _flow(self) -> None:
         """Everything that was offered in this turn of the event loop, at once."""
         self._flowing = False
-        offered, self._inbox = self._inbox, []
         if not self._closing:
+            # Otherwise `close` sees to them.
+            offered, self._inbox = self._inbox, []
             self.place(offered)
 
     def place(self, messages: Sequence[Message]) -> None:
@@ -322,9 +325,12 @@ class Dispatcher:
         now, held, lanes, route = self.clock(), self._held, self._lanes, self._router.route
         changes: list[Change] = []
         for message in messages:
-            if message.id in held:
-                continue
             progress = message.progress
+            if message.id in held:
+                if claimed:
+                    # It was led on while the lane of an earlier leg still holds it: that one is to let go first.
+                    changes.append(Postponed(id=message.id, leg=progress.leg, until=now + _HELD, reason=""))
+                continue
             if (progress.leg_ends or message.expires) <= now:
                 changes.append(self._expire(message))
                 continue
@@ -362,7 +368,7 @@ class Dispatcher:
         lane = min((self._lanes[name] for name in names), key=lambda lane: lane.reopens(kind))
         said = f"{lane.name} has failed too often and rests"
         if decision.goes_on(leg):
-            return LedOn(id=message.id, leg=leg, reason=said)
+            return self._lead_on(message, said)
         # Only a kind may rest: the other kinds need not queue up behind it.
         lane.behind = lane.behind or not lane.accepting
         self.expect(lane.reopens(kind))
@@ -386,9 +392,17 @@ class Dispatcher:
         if decision.providers:
             said, err = f"{decision.why}: refused by {message.progress.refused_by}", NO_ROUTE
         if decision.goes_on(leg):
-            return LedOn(id=message.id, leg=leg, reason=said)
+            return self._lead_on(message, said)
         self._counts["no_route"] += 1
         return Settled(id=message.id, leg=leg, state=MessageState.REJECTED, err=err, reason=said)
+
+    def _lead_on(self, message: Message, reason: str) -> Change:
+        """To the next leg. What was stored as begun has not been sent, but looks as if it had: it goes back to disk
+        first, and is led on when it is claimed."""
+        leg = message.progress.leg
+        if message.progress.stage is Stage.SENDING:
+            return Postponed(id=message.id, leg=leg, until=self.clock(), reason="")
+        return LedOn(id=message.id, leg=leg, reason=reason)
 
     # What a lane needs (lane.Engine) ---------------------------------------------------------------------------------
 
@@ -467,8 +481,9 @@ class Dispatcher:
                 continue
             if one.ended:
                 ended.append(message)
-            elif message.progress.leg:
-                self._noticed(message)
+            elif message.progress.leg and message.progress.stage is Stage.WAITING:
+                # On to the next leg at once, and not when the clock is looked at next.
+                self.expect(message.progress.due)
         if ended and self.journal.open(len(ended)):
             for message in ended:
                 progress = message.progress
@@ -481,15 +496,6 @@ class Dispatcher:
             except Exception:
                 # They are in the outbox; whoever delivers them finds them there.
                 self._log.exception("receipts not handed on", receipts=len(receipts))
-
-    def _noticed(self, message: Message) -> None:
-        """A message beyond the first leg of its route. It may have been led on while an earlier leg still held it, and
-        been claimed for the next one at once: then nobody has taken it, and it is taken now."""
-        stage = message.progress.stage
-        if stage is Stage.WAITING:
-            self.expect(message.progress.due)
-        elif stage is Stage.READY and message.id not in self._held:
-            self.offer(message)
 
     def _halt(self, failed: StoreFailed) -> None:
         """Nothing begins until the store has had some time. What was begun is recorded by whoever began it."""

@@ -358,6 +358,12 @@ class Lane:
                 self._breaker(kind).forget_probe()
         self._engine.release(messages)
 
+    def _freed(self, waiting: list[Message]) -> list[Message]:
+        """Let go of what has left the queue; returns those that may go elsewhere. What is in doubt stays with this
+        provider: it is so on disk, and comes back when it is due."""
+        self._let_go(waiting)
+        return [message for message in waiting if message.progress.stage is not Stage.DOUBT]
+
     def _wake_at(self, when: Millis, now: Millis) -> None:
         if self._timer is not None:
             if self._timer_at == when:
@@ -638,9 +644,7 @@ class Lane:
             reopens = self._breaker(kind).reopens
             self._log.error("the breaker is open", seconds=(reopens - now) / 1000, kind=kind.value)
             waiting = self._queue.take_out(lambda message: message.kind is kind)
-        self._let_go(waiting)
-        # What is in doubt stays with this provider: it is so on disk, and comes back when it is due.
-        self._engine.place([message for message in waiting if message.progress.stage is not Stage.DOUBT])
+        self._engine.place(self._freed(waiting))
 
     def _reopen(self, now: Millis) -> None:
         """After the pause: ask for the balance where that can be asked, or let one message through."""
@@ -718,17 +722,16 @@ class Lane:
     # The end ---------------------------------------------------------------------------------------------------------
 
     def retire(self) -> list[Message]:
-        """Begin no more. Returns what waited, released; what is under way goes on."""
+        """Begin no more. Returns what waited, released (see `_freed`); what is under way goes on."""
         self._closing = True
         self.accepting = False
         if self._timer is not None:
             self._timer.cancel()
-        waiting = self._queue.drain()
-        self._let_go(waiting)
-        return waiting
+        return self._freed(self._queue.drain())
 
-    async def finish(self, seconds: float) -> None:
-        """Wait for what is under way, at most so long; then cut it off, which leaves it in doubt on disk."""
+    async def finish(self, seconds: float | None = None) -> None:
+        """Wait for what is under way, at most so long; then cut it off, which leaves it in doubt on disk until the next
+        start."""
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=seconds)
             for task in late:

@@ -599,9 +599,36 @@ def test_what_was_led_on_in_the_queue_of_its_leg_is_taken_from_there(road: Any, 
             assert (a.requests, b.requests) == ([[1], [2]], [])
             gate.set()
             await r.quiet()
+            await r.pass_time(SECOND)
             assert (a.requests, b.requests) == ([[1], [2]], [[1]])
             assert await r.told(1) == ["accepted", "again", "next leg", "sent"]
             assert r.dispatcher.stats["held"] == 0
+
+    run(work)
+
+
+def test_what_was_led_on_while_it_waited_to_be_repeated_is_not_lost(road: Any, told: Any, message: Make) -> None:
+    """A repetition that never left the queue has no outcome that would tell of the next leg."""
+
+    async def work() -> None:
+        a, b = told("a", when_in_doubt=WhenInDoubt.REPEAT), told("b")
+        a.replies = ["doubt"]
+        async with road(a, b, routes=cascade(), config={"a": {"max_in_flight": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            a.meanwhile = lambda ids: asyncio.Event().wait()
+            await r.accept(message(2))
+            await r.pass_time(5 * SECOND)
+            assert r.dispatcher.stats["providers"]["a"]["queued"] == 1
+            await r.dispatcher.report("a", [StatusReport(state=UNDELIVERABLE, id=1)])
+            await r.pass_time(SECOND)
+            assert b.requests == []
+            # The first leg is over, and the repetition leaves the queue of its lane.
+            for _ in range(2):
+                await r.pass_time(60 * SECOND)
+            assert r.dispatcher.stats["providers"]["a"]["queued"] == 0
+            assert b.requests == [[1]]
 
     run(work)
 

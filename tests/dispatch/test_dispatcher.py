@@ -1557,6 +1557,37 @@ def test_a_provider_that_comes_back_goes_on_with_what_it_had(road: Any, told: An
     run(work)
 
 
+def test_a_repetition_goes_to_nobody_else_though_its_lane_is_taken_away(road: Any, told: Any, message: Make) -> None:
+    """Its `Began` cannot be kept, and meanwhile the provider is taken out of the configuration."""
+
+    async def work() -> None:
+        a, b = told("a", when_in_doubt=WhenInDoubt.REPEAT), told("b")
+        a.replies = ["doubt"]
+        async with road(a, b) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+
+            def fails(changes: Any) -> bool:
+                if not any(isinstance(change, Began) for change in changes):
+                    return False
+                r.store.fails = lambda changes: False
+                del r.tables["a"]
+                r.routes = (Route(providers=("b",)),)
+                r.dispatcher.reload(r.tables, r.router(), {"b": b})
+                return True
+
+            r.store.fails = fails
+            await r.pass_time(10_000)
+            await asyncio.sleep(0.02)  # the store may be tried again
+            await r.pass_time(10_000)
+            assert "a" not in r.dispatcher.providers
+            assert (a.requests, b.requests) == ([[1]], [])
+            assert await r.stage(1) is Stage.DOUBT
+
+    run(work)
+
+
 def test_a_reload_that_cannot_be_done_changes_nothing(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")

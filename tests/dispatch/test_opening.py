@@ -11,7 +11,7 @@ import pytest
 
 from smppbridge.config import LegConfig, Route
 from smppbridge.lifecycle import Began, Postponed
-from smppbridge.model import Message, Progress, Stage
+from smppbridge.model import Kind, Message, Progress, Stage, Viber
 from smppbridge.providers.base import WhenInDoubt
 
 Make = Callable[..., Message]
@@ -151,5 +151,37 @@ def test_a_route_that_became_a_cascade_begins_its_leg(road: Any, told: Any, mess
             progress = await r.progress(1)
             assert (progress.channel, progress.attempts) == ("viber", 2)
             assert progress.leg_ends
+
+    run(work)
+
+
+def test_a_route_that_became_a_cascade_whose_first_leg_rests_leads_on(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a, b = told("a", when_in_doubt=WhenInDoubt.REPEAT), told("b")
+        b.replies = ["everything"]
+        legs = (LegConfig(providers=("b",), kind="viber", wait=60), LegConfig(providers=("a",)))
+        routes = (Route(kinds=frozenset({Kind.VIBER}), providers=("b",)), Route(cascade=legs))
+        async with road(a, b, routes=routes, config={"b": {"breaker_pause": 600}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(2, kind=Kind.VIBER, command=Viber(text="opens the breaker of b")))
+            await r.quiet()
+            await r.accept(begun(message, 1))
+            await r.pass_time(1000)
+            assert (a.requests, b.requests) == ([[1]], [[2]])
+            assert (await r.progress(1)).leg == 1
+
+    run(work)
+
+
+def test_what_was_offered_just_before_the_end_is_not_in_doubt(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", when_in_doubt=WhenInDoubt.REPEAT)
+        async with road(a) as r:
+            await r.dispatcher.start()
+            await r.accept(one := begun(message, 1), offer=False)
+            r.dispatcher.offer(one)
+            await r.dispatcher.close(0.01)
+            assert a.requests == []
+            assert await r.stage(1) is Stage.WAITING
 
     run(work)
