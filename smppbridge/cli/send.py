@@ -18,7 +18,21 @@ import smpplib.smpp
 import typer
 from rich.text import Text
 
-from pdu import STATE, CommandStatus, EsmClass, MessageState, Tag, decode, split_text
+from pdu import (
+    STATE,
+    BadHeader,
+    CommandStatus,
+    DeliverSm,
+    EsmClass,
+    MessageState,
+    Tag,
+    Undecodable,
+    decode,
+    decode_text,
+    is_text,
+    split_text,
+    user_data,
+)
 
 from ..config import MASK, AccountConfig, Config, Listener, SmppConfig, address, check, duration, peek
 from ..lifecycle import FINAL_STATES
@@ -181,6 +195,8 @@ class _Client(smpplib.client.Client):  # type: ignore[misc]
 
     #: interface_version of the bind.
     version = 0x34
+    #: The octets of the PDU that was read last.
+    frame = b""
 
     def send_pdu(self, p: Any) -> Any:
         if p.command == "bind_transceiver":
@@ -189,15 +205,15 @@ class _Client(smpplib.client.Client):  # type: ignore[misc]
 
     def _recv_exact(self, exact_size: int) -> bytes:
         octets: bytes = super()._recv_exact(exact_size)
-        self._frame += octets
+        self.frame += octets
         return octets
 
     def read_pdu(self) -> Any:
-        self._frame = b""
+        self.frame = b""
         try:
             return super().read_pdu()
         except KeyError:
-            ours = decode(self._frame)
+            ours = decode(self.frame)
             theirs = smpplib.smpp.make_pdu("submit_sm_resp", client=self, status=ours.command_status)
             theirs.sequence = ours.sequence_number
             theirs.message_id = getattr(ours, "message_id", "").encode("latin-1")
@@ -324,10 +340,12 @@ class _Esme:
 
     def _received(self, pdu: Any) -> int:
         """DELIVER_SM."""
-        text = (pdu.short_message or getattr(pdu, "message_payload", None) or b"").decode("latin-1")
         if not int(pdu.esm_class) & (EsmClass.RECEIPT | EsmClass.INTERMEDIATE):
-            self._line("incoming", f"from {pdu.source_addr.decode('latin-1')}: {text}")
+            ours = decode(self._client.frame)
+            assert isinstance(ours, DeliverSm)
+            self._line("incoming", f"from {ours.source_addr}: {_written(ours)}")
             return int(CommandStatus.ESME_ROK)
+        text = (pdu.short_message or getattr(pdu, "message_payload", None) or b"").decode("latin-1")
         self._line("receipt", text)
         found = _RECEIPT.match(text)
         if found and (state := STATE.get(found["stat"])) in FINAL_STATES:
@@ -336,6 +354,19 @@ class _Esme:
 
     def _line(self, what: str, said: str, style: str = "") -> None:
         self._console.print(Text(f"{what:<9} ", style="dim") + Text(said, style=style), soft_wrap=True)
+
+
+def _written(pdu: DeliverSm) -> str:
+    """A subscriber's text, read by its data_coding; hexadecimal digits of what is none."""
+    try:
+        header, body = user_data(pdu)
+        if not header and is_text(pdu.data_coding, body):
+            return decode_text(body, pdu.data_coding)
+    except BadHeader as error:
+        return f"({error})"
+    except Undecodable:
+        pass
+    return (header + body).hex()
 
 
 def _ignore(pdu: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdu import CommandStatus, EsmClass, SubmitSmResp, Tlv
+from pdu import CommandStatus, DeliverSm, EsmClass, SubmitSmResp, Tag, Tlv
 
 TO = ("--to", "79991234567")
 
@@ -92,6 +92,43 @@ def test_an_intermediate_notification_is_not_the_end(run: Any, gateway: Any, ans
     result = run("send", "Hello", *TO, *where(gateway), "--registered-delivery", "17")
     assert result.exit_code == 0
     assert result.stdout.count("receipt") == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"short_message": b"GO @".replace(b"@", b"\x00")}, "GO @"),
+        ({"short_message": "так".encode("utf-16-be"), "data_coding": 8}, "так"),
+        ({"short_message": "né".encode("latin-1"), "data_coding": 3}, "né"),
+        (
+            {"short_message": b"\x05\x00\x03\x07\x02\x01\x04\x42", "data_coding": 8, "esm_class": EsmClass.UDHI},
+            "т",
+        ),
+        ({"tlvs": [Tlv(Tag.MESSAGE_PAYLOAD, "так".encode("utf-16-be"))], "data_coding": 8}, "так"),
+        # What is no text, or cannot be read.
+        ({"short_message": b"\x01\x02", "data_coding": 4}, "0102"),
+        ({"short_message": b"\x06\x05\x04\x0b\x84\x23\xf0\xff", "esm_class": EsmClass.UDHI}, "0605040b8423f0ff"),
+        ({"short_message": b"\x04", "data_coding": 8}, "04"),
+        (
+            {"short_message": b"\x09", "esm_class": EsmClass.UDHI},
+            "(the header has 10 octets, the user data 1)",
+        ),
+    ],
+)
+def test_a_subscribers_message_is_read_by_its_coding(
+    run: Any, gateway: Any, answering: Any, fields: dict[str, Any], shown: str
+) -> None:
+    def answers(pdu: Any, id: str) -> list[Any]:
+        return [
+            DeliverSm(sequence_number=77, source_addr="380631111111", destination_addr="4321", **fields),
+            SubmitSmResp(sequence_number=pdu.sequence_number, message_id=id),
+            answering["receipt"](id, "DELIVRD"),
+        ]
+
+    gateway.answers = answers
+    result = run("send", "Hello", *TO, *where(gateway))
+    assert result.exit_code == 0, result.output
+    assert f"incoming  from 380631111111: {shown}\n" in result.stdout
 
 
 def test_long_texts_go_in_parts(run: Any, gateway: Any) -> None:
