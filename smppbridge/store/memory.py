@@ -259,7 +259,7 @@ class MemoryStore:
                 return wanted.named
             if named.who[0] != wanted.account:
                 return ""
-            named.answered_by = wanted.message
+            named.answered_by = named.answered_by or wanted.message
             return wanted.named
         who = (wanted.account, wanted.subscriber, wanted.number)
         fitting = [(one.at, ref) for ref, one in of_provider if one.who == who and not one.answered_by]

@@ -179,8 +179,8 @@ WHERE answered_by IS NULL AND provider = ? AND account = ? AND source = ? AND de
 ORDER BY at DESC, ref DESC LIMIT 1;
 
 -- name: keep_answer
--- It is answered by this message of ours.
-UPDATE incoming SET answered_by = ? WHERE provider = ? AND ref = ?;
+-- It is answered by this message of ours; the first that answered it keeps it, and finds it again.
+UPDATE incoming SET answered_by = ? WHERE provider = ? AND ref = ? AND answered_by IS NULL;
 
 -- Looking -------------------------------------------------------------------------------------------------------------
 

@@ -880,6 +880,9 @@ def test_a_message_answers_the_newest_of_its_subscriber(engine: Any) -> None:
             "99",
             "",
         ]
+        # The first that answered it still finds it, though another has named it since and a newer one has come.
+        assert await store.incoming("demo", wrote("7"), NOW + 30)
+        assert await store.answer([wanted(10), wanted(20, named="2")]) == ["2", "2"]
 
     engine.walk(road, later)
 
