@@ -7,6 +7,7 @@ to call a message that was taken a doubtful one.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -30,14 +31,15 @@ def by_status(response: httpx.Response) -> Outcome:
     """What an HTTP status alone tells of every message in the request: for an answer whose body could not be read.
 
     2xx and 5xx may come from behind the point where the message was taken (a proxy's 502 or 504, a page instead of
-    JSON), so they are doubt. 429 and 503 are the two that promise that nothing was done (RFC 6585 §4, RFC 9110
-    §15.6.4). The rest says that this provider does not take such a request, and mostly that none of ours will pass.
+    JSON), so they are doubt; and so are 302 and 303, by which many a page answers a form that it has taken (RFC 9110
+    §15.4.4). 408, 429 and 503 promise that nothing was done (RFC 9110 §15.5.9, RFC 6585 §4, RFC 9110 §15.6.4). The rest
+    says that this provider does not take such a request, and mostly that none of ours will pass.
     """
     status = response.status_code
     reason = f"HTTP {status} without a readable answer"
     if status in (408, 429, 503):
         return Temporary(reason=reason, retry_after=retry_after(response))
-    if 300 <= status < 500:
+    if 300 <= status < 500 and status not in (302, 303):
         return Unable(reason=reason, everything=status not in (400, 413, 414, 415, 422))
     return InDoubt(reason=reason)
 
@@ -49,9 +51,9 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def json(response: httpx.Response) -> Any:
-    """The body as JSON; None where it is none."""
+    """The body as JSON, whether or not a byte order mark stands first (RFC 8259 §8.1); None where it is none."""
     try:
-        return msgspec.json.decode(response.content)
+        return msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
     except UNREADABLE:
         return None
 

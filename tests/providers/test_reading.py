@@ -17,6 +17,9 @@ from smppbridge.providers.base import InDoubt, Temporary, Unable
         (200, InDoubt, None),
         (204, InDoubt, None),
         (301, Unable, True),
+        (302, InDoubt, None),
+        (303, InDoubt, None),
+        (307, Unable, True),
         (400, Unable, False),
         (401, Unable, True),
         (402, Unable, True),
@@ -38,6 +41,11 @@ def test_what_a_status_alone_tells(status, outcome, everything):
     assert str(status) in told.reason
     if isinstance(told, Unable):
         assert told.everything is everything
+
+
+@pytest.mark.parametrize("body", [b'{"id": 7}', b'\xef\xbb\xbf{"id": 7}', b' {"id": 7}\r\n'])
+def test_json_with_and_without_a_byte_order_mark(body):
+    assert reading.json(httpx.Response(200, content=body)) == {"id": 7}
 
 
 @pytest.mark.parametrize(
