@@ -31,6 +31,7 @@ and `callback_networks` are all that guards them.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 from urllib.parse import quote_plus
@@ -101,7 +102,7 @@ _SENDER = re.compile(r"[0-9]{1,15}|[!-~][ -~]{0,10}")
 
 class IbaSettings(Table):
     #: Another house on the same engine has another address.
-    base_url: str = Field(default="http://smpp.ibatele.com/", pattern=r"^https?://[^/\s]+/(.*/)?$")
+    base_url: str = Field(default="http://smpp.ibatele.com/", pattern=r"^https?://[^/@\s]+/(.*/)?$")
     user: str = Field(min_length=1)
     password: SecretStr
     #: For messages without a source address.
@@ -167,7 +168,7 @@ class Iba(Provider[IbaSettings]):
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
         if not response.is_success:
             return [reading.by_status(response)] * len(messages)
-        return _outcomes(_decoded(response.content).strip(), len(messages))
+        return _outcomes(_said(response), len(messages))
 
     def _sender(self, message: Message) -> str:
         source = message.source or self.settings.sender
@@ -184,7 +185,7 @@ class Iba(Provider[IbaSettings]):
 
     def asked(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[StatusReport | NotFound | None]:
         # An id that is not known is no NotFound: a message in doubt has no id to be asked for by.
-        word = _decoded(response.content).strip().lower() if response.is_success else ""
+        word = _said(response).lower() if response.is_success else ""
         if word not in STATES:
             return [None] * len(messages)
         return [StatusReport(state=STATES[word], ref=message.progress.ref, raw=word) for message in messages]
@@ -193,7 +194,7 @@ class Iba(Provider[IbaSettings]):
         return self._get("balance=1")
 
     def balance_read(self, response: httpx.Response) -> str:
-        answer = _decoded(response.content).strip() if response.is_success else ""
+        answer = _said(response) if response.is_success else ""
         # An account without money has a currency beside its 0; alone it is the sign of an error.
         if "<" in answer or not re.search(r"[0-9]", answer) or engine.sentence(answer) in _BY_SENTENCE:
             raise ValueError(f"HTTP {response.status_code}, {_quoted(answer)} instead of a balance")
@@ -252,10 +253,13 @@ def _outcomes(answer: str, count: int) -> Sequence[Outcome]:
         if error in OF_ONE_NUMBER:
             return [Temporary(reason=f"{error}, to {count} numbers; each goes alone")] * count
         return [ERRORS[error](error)] * count
-    places = answer.split(",")
+    places = [place.strip() for place in answer.split(",")]
     if len(places) != count:
         return [InDoubt(reason=f"{len(places)} answers for {count} numbers")] * count
-    return [_outcome(place.strip()) for place in places]
+    ids = [place for place in places if _ID.fullmatch(place)]
+    if len(set(ids)) < len(ids):
+        return [InDoubt(reason="an id stands for two numbers")] * count
+    return [_outcome(place) for place in places]
 
 
 def _outcome(answer: str) -> Outcome:
@@ -272,6 +276,11 @@ def _quoted(answer: str) -> str:
     if not answer:
         return "an empty answer"
     return f'"{answer}"' if re.fullmatch(r"[^<>=/\n]{1,200}", answer) else "a page"
+
+
+def _said(response: httpx.Response) -> str:
+    """A plain answer. A byte order mark is a habit of pages, and nothing that was said."""
+    return _decoded(response.content.removeprefix(BOM_UTF8)).strip()
 
 
 def _decoded(octets: bytes) -> str:

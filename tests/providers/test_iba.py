@@ -215,6 +215,7 @@ def test_what_rides_together(message, change, together):
     [
         ("83759227", 1, [Sent(ref="83759227")]),
         (" 83759227\r\n", 1, [Sent(ref="83759227")]),
+        ("\ufeff83759227", 1, [Sent(ref="83759227")]),
         # smsgate httpGateDoc, the samples of answers.
         ("1179038981", 1, [Sent(ref="1179038981")]),
         ("1178440060,1178440061", 2, [Sent(ref="1178440060"), Sent(ref="1178440061")]),
@@ -230,6 +231,8 @@ def test_what_rides_together(message, change, together):
         ("", 2, [InDoubt(reason="1 answers for 2 numbers")] * 2),
         ("7", 2, [InDoubt(reason="1 answers for 2 numbers")] * 2),
         ("7,8,9", 2, [InDoubt(reason="3 answers for 2 numbers")] * 2),
+        # Each message has an id of its own, says the guide.
+        ("7,7", 2, [InDoubt(reason="an id stands for two numbers")] * 2),
         ("7,8", 1, [InDoubt(reason='"7,8" is neither an id nor an error that is known')]),
         ("-7", 1, [InDoubt(reason='"-7" is neither an id nor an error that is known')]),
         ("7,was?", 2, [Sent(ref="7"), InDoubt(reason='"was?" is neither an id nor an error that is known')]),
