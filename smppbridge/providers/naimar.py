@@ -22,7 +22,8 @@ statuses tell; an error that may be the fault of one lets the others go alone wh
 and is doubt where it does not.
 
 **The answer** is documented by its fields (status, description, recipients) and not by its shape: they are looked for
-under whatever root, in XML or JSON. Only HTTP 2xx with the status 200 says that a message was taken.
+under whatever root, in XML or JSON; an error may also be its description alone. Only HTTP 2xx with the status 200 says
+that a message was taken.
 
 What can go wrong: login or password are wrong (401): the provider is left alone for `breaker_pause`. Text beyond one
 short message is not sent, because the documents name its length and no way to go beyond it. Nobody signs the
@@ -123,12 +124,13 @@ _MSISDN = re.compile(r"[1-9][0-9]{4,14}")
 _RCV_MSG_ID = re.compile(r"[0-9]{1,18}")
 _ID = re.compile(r"[0-9A-Za-z]{1,20}")
 _HEX = re.compile(r"([0-9A-Fa-f]{2})+")
+_SENTENCE = re.compile(r"(?:ERROR\s+)?(?:(?P<status>[45][0-9]{2})[\s,:]+)?(?P<description>[^<>]{1,400})", re.IGNORECASE)
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class NaimarSettings(Table):
-    base_url: str = Field(default="http://text421.naimar.sk/api/v6/", pattern=r"^https?://[^/\s]+/(.*/)?$")
+    base_url: str = Field(default="http://text421.naimar.sk/api/v6/", pattern=r"^https?://[^/@\s]+/(.*/)?$")
     username: str = Field(min_length=1)
     password: SecretStr
     #: Messages from this short number are billed, …
@@ -220,7 +222,7 @@ class Naimar(Provider[NaimarSettings]):
     def sent(self, messages: Sequence[Message], response: httpx.Response) -> Sequence[Outcome]:
         answer = _read(response.content)
         if answer is None or response.status_code in (408, 429, 503):
-            return [reading.by_status(response)] * len(messages)
+            return [_unread(response, len(messages))] * len(messages)
         if response.is_success and answer.status == 200:
             return self._taken(messages, answer)
         return [_failed(answer, response, len(messages))] * len(messages)
@@ -358,17 +360,27 @@ class _Answer(NamedTuple):
 
 
 def _read(body: bytes) -> _Answer | None:
-    """The documented fields, wherever they stand; None where there is neither a status nor a description."""
+    """The documented fields, wherever they stand, or an error that is a plain sentence; None where there is neither."""
     found: dict[str, str] = {}
     if body.lstrip()[:1] == b"{":
         _leaves_of_json(body, found)
     elif (root := reading.xml(body)) is not None:
         for one in root.iter("*"):
             found.setdefault(etree.QName(one).localname.lower(), (one.text or "").strip())
+    else:
+        return _sentence(body)
     if "status" not in found and "description" not in found:
         return None
     status, recipients = reading.number(found.get("status")), reading.number(found.get("recipients"))
     return _Answer(status, found.get("description", ""), recipients)
+
+
+def _sentence(body: bytes) -> _Answer | None:
+    """A description by itself, or as smsSendGet writes it: `ERROR 400, unknown prefix 42199`."""
+    said = _SENTENCE.fullmatch(body.decode(errors="replace").strip())
+    if said is None or not _error(said["description"]):
+        return None
+    return _Answer(reading.number(said["status"]), said["description"], None)
 
 
 def _leaves_of_json(body: bytes, found: dict[str, str]) -> None:
@@ -384,10 +396,23 @@ def _leaves_of_json(body: bytes, found: dict[str, str]) -> None:
                 found.setdefault(name.lower(), reading.text(value))
 
 
+def _error(description: str) -> str:
+    """Which one of ERRORS it is; empty: none of them."""
+    words = " ".join(description.lower().split()).replace("unknwon", "unknown")
+    return next((error for error in ERRORS if words.startswith(error)), "")
+
+
+def _unread(response: httpx.Response, count: int) -> Outcome:
+    """What is left of an answer without the documented fields: its HTTP status."""
+    outcome = reading.by_status(response)
+    if count > 1 and isinstance(outcome, Unable) and not outcome.everything:
+        return InDoubt(reason=f"{outcome.reason}, to {count} recipients, of which some may have been taken")
+    return outcome
+
+
 def _failed(answer: _Answer, response: httpx.Response, count: int) -> Outcome:
     """What an error means for each of `count` recipients."""
-    words = " ".join(answer.description.lower().split()).replace("unknwon", "unknown")
-    error = next((error for error in ERRORS if words.startswith(error)), "")
+    error = _error(answer.description)
     said = f"{answer.status or response.status_code} {answer.description[:200]}"
     outcome = ERRORS[error](said) if error else _by_its_status(said, answer, response)
     if count == 1 or error in OF_THE_REQUEST or isinstance(outcome, InDoubt):

@@ -412,6 +412,34 @@ def test_every_error(message, status, description, outcome, in_body_only):
     assert type(naimar().sent([message()], shouted)[0]) is type(outcome)
 
 
+@pytest.mark.parametrize("form", ["{description}", "ERROR {status}, {description}", "{status} {description}\r\n"])
+@pytest.mark.parametrize(
+    ("status", "description", "outcome"), [row for row in TABLE if row[1].startswith(tuple(ERRORS))]
+)
+def test_every_error_as_a_plain_sentence(message, status, description, outcome, form):
+    """smsSendBillXML: an error is an HTTP status, with the error in the answer; how it is written is open."""
+    body = form.format(status=status, description=description).encode()
+    assert naimar().sent([message()], httpx.Response(status, content=body)) == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, b"unknown prefix 42199", InDoubt),
+        (400, b"missing parameter text", Refused),
+        (400, b"Bad Request", InDoubt),
+        (413, b"", InDoubt),
+        (401, b"", Unable),
+        (404, b"<html/>", Unable),
+        (429, b"", Temporary),
+        (502, b"", InDoubt),
+    ],
+)
+def test_several_recipients_and_no_field_that_says_how_many(message, status, body, kind):
+    outcomes = naimar(recipients=2).sent([message(1), message(2)], httpx.Response(status, content=body))
+    assert [type(one) for one in outcomes] == [kind, kind]
+
+
 @pytest.mark.parametrize(("status", "description", "outcome"), TABLE)
 @pytest.mark.parametrize("recipients", [0, 1, None])
 def test_every_error_of_several_recipients(message, status, description, outcome, recipients):
