@@ -103,30 +103,11 @@ class Judge:
             return self._still_in_doubt(message, reason, now, reference)
         if self.policy is WhenInDoubt.ASK:
             look_at = self.schedule.next_look(message, message.progress.polls, now, self._random)
-            return (
-                Doubted(
-                    id=message.id,
-                    leg=message.progress.leg,
-                    provider=self.name,
-                    ref=reference,
-                    reason=reason,
-                    look_at=look_at,
-                ),
-            )
+            return self._doubted(message, reason, reference, look_at)
         if self.policy is WhenInDoubt.WAIT or (
             message.progress.onward is Onward.ALWAYS and now < self.schedule.end(message)
         ):
-            look_at = self.schedule.end(message)
-            return (
-                Doubted(
-                    id=message.id,
-                    leg=message.progress.leg,
-                    provider=self.name,
-                    ref=reference,
-                    reason=reason,
-                    look_at=look_at,
-                ),
-            )
+            return self._doubted(message, reason, reference, self.schedule.end(message))
         said = f"{self.name}: {reason}; it may have been sent and must not be sent twice"
         return (
             Settled(id=message.id, leg=message.progress.leg, state=MessageState.UNKNOWN, err=NO_STATUS, reason=said),
@@ -194,11 +175,13 @@ class Judge:
         until = self.schedule.next_try(message.progress.attempts, now, self._random)
         if message.progress.leg_ends > now:
             until = min(until, message.progress.leg_ends)
-        return (
-            Doubted(
-                id=message.id, leg=message.progress.leg, provider=self.name, ref=reference, reason=reason, look_at=until
-            ),
-        )
+        return self._doubted(message, reason, reference, until)
+
+    def _doubted(self, message: Message, reason: str, reference: str, look_at: Millis) -> tuple[Change, ...]:
+        """In doubt, and to be looked at again then."""
+        leg = message.progress.leg
+        doubted = Doubted(id=message.id, leg=leg, provider=self.name, ref=reference, reason=reason, look_at=look_at)
+        return (doubted,)
 
     def _no_status(self, message: Message) -> Settled:
         # Nothing is known, so nothing is claimed: not EXPIRED, which would say that it was not delivered.
