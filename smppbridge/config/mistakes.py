@@ -188,7 +188,7 @@ def _toml(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str() | Enum():
-            return json.dumps(str(value), ensure_ascii=False)
+            return json.dumps(_LOGIN.sub(MASK, str(value)), ensure_ascii=False)
         case Mapping():
             inner = ", ".join(f"{dotted([str(key)])} = {written(item, str(key))}" for key, item in value.items())
             return f"{{ {inner} }}" if inner else "{}"
@@ -200,6 +200,10 @@ def _toml(value: object) -> str:
         case float() if value.is_integer():
             return str(int(value))
     return str(value)
+
+
+#: A login within an address: `http://user:password@host/`.
+_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 def _shortened(text: str) -> str:
@@ -345,6 +349,8 @@ def worded(
                     found = Finding(file, f"[{dotted(it.place)}]", "", "", f"unknown table{hint}")
                 else:
                     found = finding(file, raw, it, f"unknown key{hint}")
+            case "string_pattern_mismatch":
+                found = finding(file, raw, it, f"expected a text that fits {one['ctx']['pattern']}")
             case "value_error" | "assertion_error":
                 found = finding(file, raw, it, str(one["ctx"]["error"]))
             case _:

@@ -100,6 +100,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError([Finding(f"{path}:{line}", "", "", "", "expected text in UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax(path, text, str(error))]) from None
+    except RecursionError:
+        raise ConfigError([Finding(str(path), "", "", "", "lists or tables within each other are too deep")]) from None
 
 
 def _syntax(path: Path, text: str, said: str) -> Finding:

@@ -102,7 +102,7 @@ Form = Literal["single", "bulk", "individual"]
 
 class OmnicellSettings(Table):
     #: Where `ip2sms/` and `ip2sms-request/` are.
-    base_url: str = Field(default="https://api.omnicell.com.ua/", pattern=r"^https?://[^/\s]+/(.*/)?$")
+    base_url: str = Field(default="https://api.omnicell.com.ua/", pattern=r"^https?://[^/@\s]+/(.*/)?$")
     #: HTTP Basic, which ends a login at its first colon.
     login: str = Field(pattern=r"^[^:]+$")
     password: SecretStr = Field(min_length=1)

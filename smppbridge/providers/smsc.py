@@ -147,7 +147,7 @@ _CALL_DEFAULTS = (22, 20, 5)
 
 class SmscSettings(Table):
     #: Another house of the family: https://smsc.kz/sys/, https://smscentre.com/sys/, …
-    base_url: str = Field(default="https://smsc.ru/sys/", pattern=r"^https?://[^/\s]+/(.*/)?$")
+    base_url: str = Field(default="https://smsc.ru/sys/", pattern=r"^https?://[^/@\s]+/(.*/)?$")
     #: Login and password, or …
     login: str = ""
     password: SecretStr = SecretStr("")

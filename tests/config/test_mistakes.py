@@ -46,6 +46,7 @@ class Outer(BaseModel):
         (Path("a/b"), '"a/b"'),
         (ip_network("::1"), '"::1/128"'),
         ("x" * 100, '"' + "x" * 58 + "…"),
+        ("https://me:it@is@host/a@b", '"https://***@host/a@b"'),
     ],
 )
 def test_values_are_written_as_in_the_file(value: object, text: str) -> None:

@@ -255,6 +255,7 @@ def test_every_mistake_is_found_not_only_the_first(tmp_path: Path) -> None:
         (b"[smpp\n", ":1", "not TOML"),
         (b"x = '''\n\n", ":3", "not TOML"),
         (b"# one\nx = '\xff'\n", ":2", "expected text in UTF-8"),
+        (b"x = " + b"[" * 5000, "", "too deep"),
     ],
 )
 def test_broken_syntax_is_told_with_its_line(tmp_path: Path, text: bytes, where: str, what: str) -> None:

@@ -49,7 +49,7 @@ class Channels(Table):
 
 class SmsgateSettings(Table):
     #: Where the platform is, such as https://lk.example.com/ (every operator of it has a host of its own).
-    base_url: str = Field(pattern=r"^https?://[^/\s]+/(.*/)?$")
+    base_url: str = Field(pattern=r"^https?://[^/@\s]+/(.*/)?$")
     #: Which of its three doors to take: JSON and XML know our ids and take many messages a request, GET neither.
     door: Literal["json", "xml", "get"] = "json"
     #: Login and password, or …
