@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -79,3 +80,26 @@ def test_a_head_without_end_is_cut_off(run: Run, begins: bytes, goes_on: bytes) 
             await _again_and_again(writer, goes_on)
 
     run(lambda: talk(conversation))
+
+
+def test_no_part_of_an_answer_waits_for_another(run: Run) -> None:
+    """TCP_NODELAY, which asyncio sets only on sockets that were made with the number of TCP."""
+
+    async def tell(request: Request) -> Response:
+        transport = request._receive.__self__.transport  # type: ignore[attr-defined]
+        accepted = transport.get_extra_info("socket")
+        return Response(str(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+
+    async def work() -> None:
+        listener = await Listener.start(Router([Route("/", tell)]), "127.0.0.1:0")
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(listener.address.rpartition(":")[2]))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"1"
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            await listener.stop()
+
+    run(work)
