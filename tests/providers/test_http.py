@@ -325,10 +325,19 @@ def test_the_whole_body_may_be_the_list(message):
     assert list(outcomes) == [Sent(ref="a"), Sent(ref="b")]
 
 
+NOT_MENTIONED = InDoubt(reason="the answer does not mention it, or more than once")
+
+
 def test_items_belong_to_messages_by_what_identifies_them(message):
     body = {"items": [{"ref": "m3", "ok": True}, {"ref": "m1", "ok": False, "said": "bad"}, {"ref": "m9", "ok": True}]}
     outcomes = several(match="$.ref").sent([message(n) for n in (1, 2, 3)], httpx.Response(200, json=body))
-    assert list(outcomes) == [Refused(reason="bad"), InDoubt(reason="the answer does not mention it"), Sent(ref="m3")]
+    assert list(outcomes) == [Refused(reason="bad"), NOT_MENTIONED, Sent(ref="m3")]
+
+
+def test_two_items_for_one_message_are_doubt(message):
+    body = {"items": [{"ref": "m1", "ok": True}, {"ref": "m2", "ok": True}, {"ref": "m1", "ok": False, "said": "bad"}]}
+    outcomes = several(match="$.ref").sent([message(1), message(2)], httpx.Response(200, json=body))
+    assert list(outcomes) == [NOT_MENTIONED, Sent(ref="m2")]
 
 
 def test_items_belong_to_messages_by_their_order_where_that_is_promised(message):

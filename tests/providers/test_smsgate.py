@@ -591,6 +591,13 @@ def test_what_an_answer_leaves_out_is_in_doubt(message, taken, expected):
     assert [type(outcome) for outcome in outcomes] == (expected or [Sent, InDoubt, InDoubt, Sent])
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_answers_for_a_recipient_the_one_with_an_id_counts(message, reverse):
+    items = [{"client_id_message": "1", "id_message": "7"}, {"client_id_message": "1", "error": "Нет отправителя."}]
+    body = json.dumps({"message": [items[::-1] if reverse else items]})
+    assert smsgate().sent([message()], answer(body)) == [Sent(ref="7")]
+
+
 @pytest.mark.parametrize("word", ["send", "Send", *STATES])
 def test_a_state_in_place_of_an_error_is_none(message, word):
     """xml/message.php: a status or an error. A status says that there is a message, also where its id is missing."""

@@ -6,6 +6,7 @@ HTTP status alone tells (`reading.by_status`). A 2xx without an id is in doubt.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,14 +47,18 @@ class Answers:
 
     def _several(self, items: list[Any], references: Sequence[str], response: httpx.Response) -> Sequence[Outcome]:
         if self._match is not None:
-            by_match = {text(at_path(item, self._match)): item for item in items}
+            names = [text(at_path(item, self._match)) for item in items]
+            times = Counter(names)
+            by_match = {name: item for name, item in zip(names, items, strict=True) if times[name] == 1}
             found = [by_match.get(one) for one in references]
         elif len(items) == len(references):
             found = items
         else:
             return [InDoubt(reason="the answer has another number of items than the request")] * len(references)
         return [
-            InDoubt(reason="the answer does not mention it") if item is None else self._outcome(item, one, response)
+            InDoubt(reason="the answer does not mention it, or more than once")
+            if item is None
+            else self._outcome(item, one, response)
             for item, one in zip(found, references, strict=True)
         ]
 

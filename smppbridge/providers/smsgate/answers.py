@@ -110,7 +110,7 @@ class Answer(NamedTuple):
 
 def outcomes(groups: Sequence[Group], answer: Answer, response: httpx.Response) -> dict[int, Outcome]:
     """What became of each message, by its id."""
-    items = {client_id(item): item for told in answer.messages if not isinstance(told, str) for item in told}
+    items = _by_client_id(item for told in answer.messages if not isinstance(told, str) for item in told)
     errors = _errors(groups, answer)
     found: dict[int, Outcome] = {}
     for group in groups:
@@ -135,6 +135,21 @@ def client_id(item: Item) -> str:
     return reading.text(item.get("client_id_message"))
 
 
+def _message_id(item: Item) -> str:
+    """The platform's id of the message; empty: there is no message."""
+    id = reading.text(item.get("id_message"))
+    return "" if id == "0" else id
+
+
+def _by_client_id(items: Iterable[Item]) -> Mapping[str, Item]:
+    """Of several items for one recipient one that has an id: then there is a message, whatever else is said."""
+    found: dict[str, Item] = {}
+    for item in items:
+        if _message_id(item) or client_id(item) not in found:
+            found[client_id(item)] = item
+    return found
+
+
 def _errors(groups: Sequence[Group], answer: Answer) -> dict[int, str]:
     """The errors of whole messages. Only their place says whose they are, so the others have to be in theirs."""
     if len(answer.messages) != len(groups):
@@ -149,8 +164,7 @@ def _errors(groups: Sequence[Group], answer: Answer) -> dict[int, str]:
 
 
 def _outcome(message: Message, group: Group, item: Item, response: httpx.Response) -> Outcome:
-    id = reading.text(item.get("id_message"))
-    if id not in ("", "0"):
+    if id := _message_id(item):
         # Whatever else is said: there is a message, so that its state decides. The count is that of the first channel.
         parts = reading.parts(item.get("count_message")) if group.fields.get("send_sms") == "1" else 0
         return Sent(ref=id, parts=parts)
