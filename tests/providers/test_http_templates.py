@@ -81,6 +81,8 @@ def test_what_is_filled_in(source, values, expected):
         ("{{ text | replace('', 'bb') }}", "aca", "aca"),
         ("{{ text | trim | upper | lower }}", " aB ", "ab"),
         ("{{ text | at_least(60) }}", "7", "60"),
+        # What Python strips and `int` does not.
+        ("{{ text | at_least(60) }}", "\x1c70", "70"),
         ("{{ text | at_most(60) }}", "86400", "60"),
         ("{{ text | at_most(60) }}", "no number", "0"),
         ("{{ text | divided(60) }}", "61", "2"),

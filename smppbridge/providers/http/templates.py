@@ -112,7 +112,8 @@ def _url(value: str) -> str:
 
 def _number(value: str) -> int | None:
     """Of as many digits as our ids have, which is one more than what anybody else calls a number."""
-    return int(value) if re.fullmatch(r"-?[0-9]{1,19}", value.strip(), re.ASCII) else None
+    written = value.strip()
+    return int(written) if re.fullmatch(r"-?[0-9]{1,19}", written, re.ASCII) else None
 
 
 def _at_least(value: str, least: int) -> str:
