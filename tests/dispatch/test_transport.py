@@ -657,6 +657,48 @@ def test_who_goes_away_while_connecting_leaves_nothing(run: Run, deaf: str) -> N
     run(work)
 
 
+def test_who_goes_away_in_the_moment_of_connecting_leaves_nothing(run: Run) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        table = config()
+        async with listening(answering(OK)) as port, asyncio.timeout(10):
+            inner = connect(table)
+            line = Line(inner, table)
+            task = asyncio.ensure_future(line.send(post(f"http://127.0.0.1:{port}/")))
+
+            def watch() -> None:
+                if inner._open:
+                    task.cancel()
+                else:
+                    loop.call_soon(watch)
+
+            watch()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await line.close()
+            assert not inner._open
+
+    run(work)
+
+
+def test_a_tunnel_in_which_tls_does_not_begin_leaves_nothing(run: Run) -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await reader.read()
+
+    async def work() -> None:
+        async with (
+            listening(mute) as port,
+            asyncio.timeout(10),
+            line_to(proxy=f"http://127.0.0.1:{port}", connect_timeout="100ms") as line,
+        ):
+            with pytest.raises(NotSent, match=r"not connected within 0.1 s"):
+                await line.send(post("https://provider.test/"))
+
+    run(work)
+
+
 def test_hosts_share_the_connections(run: Run) -> None:
     """What waits for one host makes room for another."""
 

@@ -99,6 +99,12 @@ class Connection(asyncio.Protocol):
         self.again = False
         self._transport.abort()
 
+    def break_off(self) -> None:
+        """Close it while it is made or secured. The loops do not always tell the end of such a one: uvloop not where it
+        was made and not handed over yet, asyncio not where TLS begins within a tunnel."""
+        if self in self._known:
+            self.connection_lost(None)
+
     def _renew(self) -> None:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self.again = True

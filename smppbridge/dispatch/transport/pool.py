@@ -208,12 +208,14 @@ class Pool(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
+        connection = Connection(self._open)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, connection = await loop.create_connection(
-                lambda: Connection(self._open), sock=sock, ssl=context, server_hostname=host if context else None
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None
             )
         except BaseException:
+            connection.break_off()
             sock.close()
             raise
         return connection
@@ -228,7 +230,7 @@ class Pool(httpx.AsyncBaseTransport):
                 raise NotSent(f"the proxy answers HTTP {status}")
             await connection.secure(context, host)
         except BaseException:
-            connection.abort()
+            connection.break_off()
             raise
 
 
