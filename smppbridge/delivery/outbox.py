@@ -62,7 +62,8 @@ class _Pending:
         row = self.row
         if isinstance(row, Receipt):
             return deliver_sm(row, row.ids[place], config, link.interface_version)
-        if not self.parts:
+        if len(self.parts) < 2:
+            # One that was cut into parts stays as it is, because clients join them; any other is worded for its link.
             alphabet = config.alphabet_at(link.system_type)
             self.parts = deliver_sms(row.incoming, row.seq, config, alphabet, link.interface_version)
             self.left = len(self.parts)
@@ -256,14 +257,15 @@ class Outbox:
                         heapq.heappush(waiting, unit)
                         return
                 try:
-                    sent = to.deliver(pending.pdu(place, queue.config, to), unit)
+                    pdu = pending.pdu(place, queue.config, to)
+                    for further in range(left, pending.left):
+                        heapq.heappush(waiting, (seq, further, pending))
+                    sent = to.deliver(pdu, unit)
                 except Exception:
                     # A value that no field has room for, from an adapter that does not look: the others go on.
                     self._log.exception("a receipt cannot be put into words", **_context(pending.row))
                     heapq.heappush(queue.paused, (self._clock() + _LAST_PAUSE, unit))
                     continue
-                for further in range(left, pending.left):
-                    heapq.heappush(waiting, (seq, further, pending))
                 if not sent:
                     heapq.heappush(waiting, unit)
                     return

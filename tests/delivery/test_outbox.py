@@ -493,6 +493,28 @@ def test_it_is_written_in_the_alphabet_of_the_bind_that_gets_it():
     run(story)
 
 
+def test_a_payload_goes_to_an_older_client_in_parts():
+    """SMPP 3.3 has no message_payload: the session would leave it away, and the text with it."""
+
+    async def story(bench):
+        bench.accounts["demo"] = bench.accounts["demo"].model_copy(update={"incoming_long": "payload"})
+        bench.outbox.reload(bench.accounts)
+        newer = reader(bench)
+        await bench.settle()
+        await written(bench, "a" * 400)
+        assert newer.seen == [b""]
+        older = Reader()
+        older.interface_version = 0x33
+        bench.bound.links.append(older)
+        bench.lose(newer)
+        assert [text[:6].hex() for text in older.seen] == ["050003010301", "050003010302", "050003010303"]
+        bench.answer(older)
+        await bench.settle()
+        assert await waiting(bench) == []
+
+    run(story)
+
+
 def test_a_refused_one_is_tried_again_and_given_up_like_a_receipt():
     async def story(bench):
         wire = reader(bench)
