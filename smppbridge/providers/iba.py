@@ -93,6 +93,8 @@ OF_ONE_NUMBER = frozenset(
 )
 
 _ID = re.compile(r"[1-9][0-9]{0,19}")
+#: Of an incoming message, answered as it was written.
+_SMSID = re.compile(r"(?!0+$)[0-9]{1,20}")
 _BUCKET = 60_000
 #: Two such destinations are the same number only if they are the same text, but for the plus.
 _PLAIN_NUMBER = re.compile(r"\+?[1-9][0-9]{4,14}")
@@ -217,7 +219,7 @@ class Iba(Provider[IbaSettings]):
         id = fields.get("smsid", "")
         sender, receiver = (_bare(fields.get(name, "")) for name in ("sender", "receiver"))
         subscriber, number = (sender, receiver) if self.settings.incoming_sender == "subscriber" else (receiver, sender)
-        if not _ID.fullmatch(id) or not subscriber or "text" not in fields:
+        if not _SMSID.fullmatch(id) or not subscriber or "text" not in fields:
             raise BadCallback("no incoming message: smsid, text or the subscriber is missing")
         incoming = Incoming(
             provider=self.name,

@@ -454,6 +454,11 @@ def test_a_date_of_another_clock():
     assert iba().settings.timezone == ZoneInfo("Europe/Moscow")
 
 
+def test_an_smsid_is_answered_as_it_was_written():
+    reply = iba().callback(called("text=x&smsid=05094&sender=79031234567"), NOW)
+    assert (reply.body, reply.incoming[0].ref) == (b"smsid=05094", "05094")
+
+
 @pytest.mark.parametrize("query", ["smsid=7&sender=%2B79031234567&receiver=&text=", "text=&sender=79031234567&smsid=7"])
 def test_what_only_adorns_a_message_may_be_missing(query):
     (incoming,) = iba().callback(called(query), NOW).incoming
@@ -468,6 +473,8 @@ def test_what_only_adorns_a_message_may_be_missing(query):
         "text=x&sender=79031234567",
         "text=x&smsid=7",
         "text=x&smsid=0&sender=79031234567",
+        "text=x&smsid=00&sender=79031234567",
+        "text=x&smsid=123456789012345678901&sender=79031234567",
         "text=x&smsid=-7&sender=79031234567",
         "text=x&smsid=7%0d%0aX&sender=79031234567",
         "text=x&smsid=٧&sender=79031234567",
