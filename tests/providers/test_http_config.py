@@ -173,6 +173,11 @@ SEND = 'url = "https://api.acme.example"\n'
             '.send] form.a = { b = "1" }: expected a text, a number, true, false or a list of them',
         ),
         (
+            {"send": 'url = "https://api.test/sms"\njson = { a = [{ login = { token = "hush hush hush" } }] }'},
+            '.send] json.a (item 1).login.token = ***: looks like a secret: keep it in [providers.NAME.secret] and say '
+            '"{{ secret.KEY }}" here; what is none may stand in [providers.NAME.settings]',
+        ),
+        (
             {"send": SEND + 'form = { password = "hush hush hush" }'},
             '.send] form.password = ***: looks like a secret: keep it in [providers.NAME.secret] and say '
             '"{{ secret.KEY }}" here; what is none may stand in [providers.NAME.settings]',

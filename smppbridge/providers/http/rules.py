@@ -75,16 +75,24 @@ def _request(place: Place, table: Request) -> Found:
             inner = value if isinstance(value, list) else [value]
             if any(isinstance(one, dict | list) for one in inner):
                 yield (*place, key, name), "expected a text, a number, true, false or a list of them"
-    json = table.json_ if isinstance(table.json_, dict) else {}
-    written = (("headers", table.headers), ("query", table.query), ("form", table.form), ("json", json))
-    for key, named in written:
-        for at, value in secret_texts(named or {}):
+    written = {"headers": table.headers, "query": table.query, "form": table.form, "json": table.json_}
+    for within, named in _tables(written, place):
+        for at, value in secret_texts(named):
             if value and "{{" not in value:
                 yield (
-                    (*place, key, *at),
+                    (*within, *at),
                     'looks like a secret: keep it in [providers.NAME.secret] and say "{{ secret.KEY }}" here; what is '
                     "none may stand in [providers.NAME.settings]",
                 )
+
+
+def _tables(value: Any, place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every table in a value, however deep, with its place."""
+    if isinstance(value, dict):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for at, inner in items:
+        yield from _tables(inner, (*place, at))
 
 
 def _batch(settings: HttpSettings, _: Wording) -> Found:
