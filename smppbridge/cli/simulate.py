@@ -52,6 +52,8 @@ def simulate(
     from ..simulator.vendor import Settings
 
     _hold("--listen", listen, address)
+    if callback and not callback.startswith(("http://", "https://")):
+        raise Trouble(f"--callback {callback}: expected an address that begins with http:// or https://", 2)
     seconds = _hold("--delay", delay, duration)
     simulator = Simulator(Settings(callback=callback, delay=seconds))
     for order in misbehave or ():
@@ -86,7 +88,10 @@ async def _run(simulator: Simulator, listen: str, quiet: bool) -> None:
     try:
         listener = await Listener.start(simulator, listen)
     except OSError as error:
-        raise Trouble(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None
+        # Those of names that nobody knows are below zero, and mean nothing to the system.
+        number = error.errno or 0
+        reason = os.strerror(number) if number >= 0 else str(error.strerror).partition(" (")[0]
+        raise Trouble(f"cannot listen on {listen}: {reason}") from None
     set_up(LogConfig(level="warning"))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -39,6 +39,7 @@ def test_the_start_says_what_to_do_next_and_ctrl_c_ends_it() -> None:
     [
         (["--listen", "nowhere"], "--listen nowhere: expected an address and a port"),
         (["--delay", "soon"], "--delay soon: expected a duration"),
+        (["--callback", "localhost:8080"], "--callback localhost:8080: expected an address that begins with http://"),
         (["--misbehave", "nobody=500"], "there is no nobody; there are: smsc, omnicell, smsgate, iba, naimar"),
         (["--misbehave", "iba"], "expected NAME=FAULT or NAME=FAULT:TIMES"),
         (["--misbehave", "iba=nonsense"], "faults are 500, 429, reset,"),
@@ -57,3 +58,10 @@ def test_an_address_that_is_taken(run: Any) -> None:
         result = run("simulate", "--listen", address)
     assert result.exit_code == 1
     assert result.stderr == f"cannot listen on {address}: Address already in use\n"
+
+
+def test_it_says_that_a_name_is_not_known(run: Any) -> None:
+    result = run("simulate", "--listen", "nobody.invalid:8099")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("cannot listen on nobody.invalid:8099: ")
+    assert "Unknown error" not in result.stderr
