@@ -1,8 +1,9 @@
 """The way of messages to one provider: what waits, what is under way, and how the provider is doing.
 
-A request goes like this: a batch leaves the queue, `Began` is made durable, and only then is the first octet written;
-the answer becomes outcomes, the outcomes become changes, and those are made durable before anything else is done with
-the messages. A crash anywhere in between leaves them SENDING on disk, which the next start reads as "in doubt".
+A request goes like this: a batch leaves the queue, `Began` is made durable (but for messages that were stored as begun:
+see `Lane.opening`), and only then is the first octet written; the answer becomes outcomes, the outcomes become changes,
+and those are made durable before anything else is done with the messages. A crash anywhere in between leaves them
+SENDING on disk, which the next start reads as "in doubt".
 
 What can go wrong is told once a request in the log ("request failed"), never with a text or an address, and counted in
 `Tally`. A request that fails counts against a breaker; one that the provider answers, whatever it says of single
@@ -404,6 +405,12 @@ class Lane:
             if self._closing:
                 self._engine.place(self.retire())
             return
+        except BaseException:
+            # A mistake of ours, or cut off: nothing was written. The lane goes on, and the next start finds them.
+            self.requests -= 1
+            self.breaker.forget_probe()
+            self._let_go(batch)
+            raise
         views = live if group.leg is None else [group.leg.view(message) for message in live]
         outcomes: Sequence[Outcome] = ()
         changes: list[Change] = []

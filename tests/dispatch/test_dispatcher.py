@@ -1557,6 +1557,29 @@ def test_a_provider_that_comes_back_goes_on_with_what_it_had(road: Any, told: An
     run(work)
 
 
+def test_a_mistake_before_the_request_costs_its_message_and_not_the_lane(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"max_in_flight": 1}}) as r:
+            await r.dispatcher.start()
+
+            def fails(changes: Any) -> bool:
+                if isinstance(changes[0], Began):
+                    r.store.fails = lambda changes: False
+                    raise ValueError("nobody foresaw this")
+                return False
+
+            r.store.fails = fails
+            await r.accept(message(1))
+            await r.quiet()
+            await r.accept(message(2))
+            await r.quiet()
+            assert a.requests == [[2]]
+            assert (r.dispatcher.stats["held"], r.dispatcher.stats["providers"]["a"]["in_flight"]) == (0, 0)
+
+    run(work)
+
+
 def test_a_repetition_goes_to_nobody_else_though_its_lane_is_taken_away(road: Any, told: Any, message: Make) -> None:
     """Its `Began` cannot be kept, and meanwhile the provider is taken out of the configuration."""
 
