@@ -42,6 +42,7 @@ from datetime import datetime
 from typing import ClassVar, Literal, NamedTuple
 
 import httpx
+import msgspec
 from lxml import etree
 from pydantic import Field, SecretStr, model_validator
 
@@ -206,7 +207,10 @@ class Omnicell(Provider[OmnicellSettings]):
         if told is None or any(one.id for one in told):
             return [InDoubt(reason=f"the answer does not fit the {len(messages)} messages asked for")] * len(messages)
         # Not one id in it: the request as a whole was refused, or this is no answer of the service.
-        return [reading.by_status(response)] * len(messages)
+        outcome = reading.by_status(response)
+        if said := next((one.error for one in told if one.error), ""):
+            outcome = msgspec.structs.replace(outcome, reason=f"HTTP {response.status_code}: {said[:200]}")
+        return [outcome] * len(messages)
 
     def _form(self, messages: Sequence[Message]) -> Form:
         """A list of recipients for one text holds each of them once, so that each can have an id."""
