@@ -34,7 +34,7 @@ from .dispatch.dispatcher import Dispatcher
 from .dispatch.routing import Router, carries
 from .ids import IdGenerator, wall_clock
 from .journal import Journal
-from .logs import set_up
+from .logs import hide_also, set_up
 from .model import Incoming, Millis, Notify, Receipt
 from .notify import Notifier
 from .providers.base import Callback, Provider
@@ -352,6 +352,7 @@ async def _reload_on(event: asyncio.Event, path: Path, gateway: Gateway, notifie
         try:
             config, warnings = _checked(path)
             _warn(warnings)
+            hide_also(config.secrets())
             changes = diff(gateway.config, config)
             gateway.reload(config)
             log.info("reloaded", changes=changes)

@@ -19,7 +19,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -47,6 +47,8 @@ def set_up(
     """Decide for the whole process what becomes of its log lines. `secrets` are cut out of tracebacks and reasons."""
     stream = stream or sys.stderr.buffer
     journal = _is_journal(stream, environ)
+    _known.clear()
+    hide_also(secrets)
     as_json = config.format == "json" or (config.format == "auto" and (journal or not stream.isatty()))
     level = getattr(logging, config.level.upper())
     structlog.configure(
@@ -55,7 +57,7 @@ def set_up(
             _add_station,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
-            _Hide(frozenset() if config.texts else TEXTS, tuple(secrets)),
+            _Hide(frozenset() if config.texts else TEXTS, _known),
             _Json(journal) if as_json else _columns(colors=stream.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -63,6 +65,15 @@ def set_up(
         cache_logger_on_first_use=True,
     )
     _route_libraries(level)
+
+
+def hide_also(secrets: Iterable[str]) -> None:
+    """Cut out these too: those of settings that were read anew."""
+    _known.update(secrets)
+
+
+#: Every station keeps the logger that it was given first, and all of them look here.
+_known: set[str] = set()
 
 
 def _is_journal(stream: BinaryIO, environ: Mapping[str, str]) -> bool:
@@ -108,7 +119,7 @@ def _add_station(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
 class _Hide:
     """Secrets by the names of their keys, texts of messages, and known secrets in what an exception says."""
 
-    def __init__(self, texts: frozenset[str], secrets: tuple[str, ...]) -> None:
+    def __init__(self, texts: frozenset[str], secrets: Set[str]) -> None:
         self._texts = texts
         self._secrets = secrets
 

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from smppbridge.config import LogConfig
-from smppbridge.logs import set_up
+from smppbridge.logs import hide_also, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,15 @@ def test_what_is_secret_by_its_name_is_hidden(form: Any, key: str) -> None:
     assert "S3CRET" not in text
     assert text.count("***") == 3
     assert "me" in text
+
+
+def test_secrets_that_came_with_a_reload_are_hidden_too() -> None:
+    stream = set_up_json(secrets=["0LD"])
+    log = structlog.get_logger("dispatch").bind()
+    log.warning("failed", reason="0LD NEW")
+    hide_also(["NEW"])
+    log.warning("failed", reason="0LD NEW")
+    assert [line["reason"] for line in lines(stream)] == ["*** NEW", "*** ***"]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
