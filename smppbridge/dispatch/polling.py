@@ -23,7 +23,9 @@ from .transport import RequestFailed
 
 #: Status requests at once to one provider.
 _AT_ONCE = 2
-#: Batches that may wait for one provider; what comes on top is dropped.
+#: Messages, or batches where those hold more, that may wait for one provider. What comes on top is dropped and is late
+#: by a minute, so what is due at once (after an outage, after a start) is asked for at this pace at least.
+_WAITING = 500
 _BATCHES = 20
 #: How long a message waits for a provider that is no longer configured, after its validity; and how often it is looked
 #: whether the provider is there again.
@@ -70,7 +72,7 @@ class Poller:
                 changes.extend(judge.not_asked(message, now))
             else:
                 waiting = self._waiting.setdefault(lane.name, deque())
-                if len(waiting) >= _BATCHES * lane.adapter.ask_batch:
+                if len(waiting) >= max(_WAITING, _BATCHES * lane.adapter.ask_batch):
                     crowded = True
                     continue
                 self._asking.add(message.id)
