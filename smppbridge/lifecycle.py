@@ -161,7 +161,8 @@ EVENTS = {
 }
 
 #: SMPP 3.4 §5.2.28 (and 5.0 §4.7.15): the states that do not change any more. UNKNOWN ends a message with us when
-#: nothing more can be learned; a provider that *reports* UNKNOWN is asked again until the validity is over.
+#: nothing more can be learned; a provider that *reports* UNKNOWN is asked again until the validity is over, unless it
+#: says that it will never know (`ends`).
 FINAL_STATES = frozenset(
     {
         MessageState.DELIVERED,
@@ -173,6 +174,11 @@ FINAL_STATES = frozenset(
         MessageState.SKIPPED,
     }
 )
+
+
+def ends(report: StatusReport) -> bool:
+    """Whether a report is the last word on a message, or on the leg that it is about."""
+    return report.state in FINAL_STATES and (report.state is not MessageState.UNKNOWN or report.final)
 
 
 def wanted(registered_delivery: int, state: MessageState) -> bool:
@@ -303,7 +309,7 @@ def _reported(message: Message, change: Reported, now: Millis) -> Step:
         parts=report.parts or was.parts,
         channel=report.channel or was.channel,
     )
-    if report.state in FINAL_STATES and report.state is not MessageState.UNKNOWN:
+    if ends(report):
         return _finish(message, known, report.state, report.err, report.at or now, now, said, report.hlr)
     due = change.look_at or was.due
     progress = _evolve(

@@ -307,6 +307,8 @@ class StatusReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw
     """What a provider says has become of a message, in the words of SMPP. Which one: by `ref`, or by our own `id`."""
 
     state: MessageState
+    #: Of UNKNOWN: the provider knows no more and never will. Without it, it is asked again.
+    final: bool = False
     ref: str = ""
     id: int = 0
     err: int = 0

@@ -30,7 +30,7 @@ from random import Random
 
 from pdu import MessageState
 
-from ..lifecycle import FINAL_STATES, Change, Doubted, Handed, Looked, PassedOn, Postponed, Reported, Settled, Taken
+from ..lifecycle import Change, Doubted, Handed, Looked, PassedOn, Postponed, Reported, Settled, Taken, ends
 from ..model import Message, Millis, Onward, Stage, StatusReport
 from ..providers.base import InDoubt, NotFound, Refused, Sent, Temporary, Unable, WhenInDoubt
 from .retry import Schedule, sendable_until
@@ -123,8 +123,7 @@ class Judge:
                 reported = Reported(
                     id=message.id, leg=message.progress.leg, provider=self.name, report=answer, look_at=look_at
                 )
-                final = answer.state in FINAL_STATES and answer.state is not MessageState.UNKNOWN
-                return (reported,) if final or not over else (reported, self._no_status(message))
+                return (reported,) if ends(answer) or not over else (reported, self._no_status(message))
             case NotFound(reason=reason) if progress.stage is Stage.DOUBT:
                 # It never got there: it is as if it had not been tried.
                 if now < sendable_until(message):

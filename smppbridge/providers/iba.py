@@ -190,7 +190,12 @@ class Iba(Provider[IbaSettings]):
         word = _said(response).lower() if response.is_success else ""
         if word not in STATES:
             return [None] * len(messages)
-        return [StatusReport(state=STATES[word], ref=message.progress.ref, raw=word) for message in messages]
+        never = word == engine.NEVER_KNOWN
+        err = engine.NO_STATUS if never else 0
+        return [
+            StatusReport(state=STATES[word], final=never, ref=message.progress.ref, err=err, raw=word)
+            for message in messages
+        ]
 
     def balance(self) -> httpx.Request:
         return self._get("balance=1")

@@ -20,6 +20,10 @@ from ..model import Incoming, Millis, StatusReport
 from ..providers.base import BadCallback, Callback, Provider
 from ..store.base import StoreFailed
 
+#: By what a provider may call, and by what it is told that it may not (the others find nothing).
+_METHODS = ("GET", "POST")
+_NOT = ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 Report = Callable[[str, Sequence[StatusReport]], Awaitable[None]]
 Receive = Callable[[str, Sequence[Incoming]], Awaitable[None]]
 
@@ -62,10 +66,13 @@ class Callbacks:
 
     def routes(self) -> list[Route]:
         paths = ("/callback/{name}/{token}", "/callback/{name}/{token}/{rest:path}")
-        return [Route(path, self.answer, methods=["GET", "POST"]) for path in paths]
+        return [Route(path, self.answer, methods=[*_METHODS, *_NOT]) for path in paths]
 
     async def answer(self, request: Request) -> Response:
         """One callback, from the door to the answer."""
+        if request.method not in _METHODS:
+            self.refused += 1
+            return Response(status_code=405, headers={"allow": ", ".join(_METHODS)})
         name = request.path_params["name"]
         peer = request.client.host if request.client else ""
         provider = self.providers.get(name)

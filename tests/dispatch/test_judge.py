@@ -10,7 +10,7 @@ from pdu import MessageState
 from smppbridge.dispatch.judge import NO_STATUS, Judge
 from smppbridge.dispatch.retry import Schedule
 from smppbridge.dispatch.routing import NO_ROUTE
-from smppbridge.lifecycle import Change, Doubted, Handed, Looked, PassedOn, Postponed, Reported, Settled, Taken
+from smppbridge.lifecycle import Change, Doubted, Handed, Looked, PassedOn, Postponed, Reported, Settled, Taken, step
 from smppbridge.model import Message, Progress, Stage, StatusReport
 from smppbridge.providers.base import (
     InDoubt,
@@ -164,6 +164,16 @@ def test_what_an_answer_leads_to(
                 assert isinstance(answer, NotFound)
             case Settled():
                 assert (change.state, change.err) == (MessageState.UNKNOWN, NO_STATUS)
+
+
+def test_a_provider_that_will_never_know_more_has_the_last_word(message: Make) -> None:
+    one = message(7, expires=EXPIRES, progress=Progress(stage=Stage.SENT, provider="p"))
+    last = StatusReport(state=MessageState.UNKNOWN, final=True, err=NO_STATUS)
+    for now in (NOW, END):
+        (change,) = judge(ASK).answer(one, last, now)
+        assert isinstance(change, Reported)
+        progress = step(one, change, now).progress
+        assert (progress.stage, progress.state, progress.err) == (Stage.FINAL, MessageState.UNKNOWN, NO_STATUS)
 
 
 def test_a_message_that_was_not_found_counts_as_unknown_meanwhile(message: Make) -> None:

@@ -5,7 +5,9 @@ import json
 import socket
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 import pytest
 
@@ -138,3 +140,15 @@ def test_a_callback_that_breaks_off_is_no_mistake_of_ours(start, capfd):
     gateway.stop()
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_a_callback_by_another_method_is_refused(start, method):
+    gateway = start(**{'adapter = "sandbox"': f'adapter = "sandbox"\ncallback_token = "{TOKEN}"'})
+    request = urllib.request.Request(f"http://{gateway.gateway.http_address}/callback/sandbox/{TOKEN}", method=method)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    with refused.value as answer:
+        assert answer.code == 405
+    assert gateway.gateway.callbacks.taken == 0

@@ -347,7 +347,9 @@ def test_no_answer_quotes_the_request(message):
 def test_every_status(message, word, state):
     sent = message(progress=Progress(stage=Stage.SENT, ref="83759227"))
     (report,) = iba().asked([sent], answer(word))
-    assert report == StatusReport(state=state, ref="83759227", raw=word.strip().lower())
+    never = state is MessageState.UNKNOWN
+    err = 245 if never else 0
+    assert report == StatusReport(state=state, final=never, err=err, ref="83759227", raw=word.strip().lower())
 
 
 @pytest.mark.parametrize("body", ["", "0", "83759227", "Сообщение с таким ID не принималось", "Аккаунт заблокирован."])

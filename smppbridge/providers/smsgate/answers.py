@@ -30,9 +30,14 @@ STATES = {
     "link": MessageState.DELIVERED,  # and the link in it was followed
     "not_deliver": MessageState.UNDELIVERABLE,
     "expired": MessageState.EXPIRED,  # the subscriber was away each time
-    "partly_deliver": MessageState.UNKNOWN,  # sent, and nobody will ever say what became of it
+    "partly_deliver": MessageState.UNKNOWN,  # sent, and nobody will ever say what became of it: see NEVER_KNOWN
     "unsubscribe": MessageState.UNKNOWN,  # the subscriber wants no more; whether this one was delivered is not said
 }
+
+#: "Sent, but no status came; this state does not change any more" (`StatusReport.final`), and its `err` in the receipt,
+#: from the smsc list: status not received.
+NEVER_KNOWN = "partly_deliver"
+NO_STATUS = 245
 
 #: What `StatusReport.channel` says for each channel.
 CHANNEL_NAMES: Mapping[Channel, str] = {"viber": "viber", "vk": "soc", "sms": "sms", "whatsapp": "whatsapp"}
@@ -237,9 +242,12 @@ def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | Not
     state = STATES.get(said.lower(), MessageState.UNKNOWN)
     legs = {channel: reading.text(item.get(f"state_{channel}")).strip().lower() for channel in CHANNELS}
     told = " ".join(f"{channel}:{word[:20]}" for channel, word in legs.items() if word)
+    never = said.lower() == NEVER_KNOWN
     return StatusReport(
         state=state,
+        final=never,
         ref=ref,
+        err=NO_STATUS if never else 0,
         cost=_sum(item.get(f"price_{channel}") for channel in CHANNELS),
         parts=reading.parts(item.get("num_parts_sms")),
         channel=_delivered_by(legs, order) if state is MessageState.DELIVERED else "",
