@@ -323,6 +323,11 @@ class ProviderConfig(BaseModel):
     callback_networks: tuple[NetworkText, ...] = ()
 
     @property
+    def questions(self) -> int:
+        """Questions for statuses that are put at once, beside the requests that send."""
+        return max(2, self.max_in_flight // 2)
+
+    @property
     def own(self) -> dict[str, Any]:
         """The keys that belong to the adapter."""
         return dict(self.model_extra or {})

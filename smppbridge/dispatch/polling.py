@@ -21,8 +21,6 @@ from .lane import Engine, Lane
 from .retry import sendable_until
 from .transport import RequestFailed
 
-#: Status requests at once to one provider.
-_AT_ONCE = 2
 #: Messages, or batches where those hold more, that may wait for one provider. What comes on top is dropped and is late
 #: by a minute, so what is due at once (after an outage, after a start) is asked for at this pace at least.
 _WAITING = 500
@@ -91,7 +89,11 @@ class Poller:
 
     def _pump(self, lane: Lane) -> None:
         waiting = self._waiting.get(lane.name)
-        while waiting and self._under_way.get(lane.name, 0) < _AT_ONCE and not (self._engine.halted or lane.retired):
+        while (
+            waiting
+            and self._under_way.get(lane.name, 0) < lane.config.questions
+            and not (self._engine.halted or lane.retired)
+        ):
             batch = [waiting.popleft() for _ in range(min(len(waiting), lane.adapter.ask_batch))]
             self._under_way[lane.name] = self._under_way.get(lane.name, 0) + 1
             task = asyncio.get_running_loop().create_task(self._ask(lane, batch))

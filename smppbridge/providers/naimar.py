@@ -136,7 +136,7 @@ class NaimarSettings(Table):
     #: Messages from this short number are billed, …
     short_number: str = Field(default="", pattern=r"^[0-9]*$")
     #: … under this key. Other short numbers and keys are other providers.
-    billkey: str = ""
+    billkey: SecretStr = SecretStr("")
     #: The sender of plain messages without a source address; empty: as the provider chooses.
     sender: str = Field(default="", pattern=rf"^{_SENDER.pattern}$")
     #: In one request. Beyond one, the provider tells how many it took and not which.
@@ -146,7 +146,7 @@ class NaimarSettings(Table):
 
     @model_validator(mode="after")
     def _billed_with_both_or_not_at_all(self) -> NaimarSettings:
-        if bool(self.billkey) != bool(self.short_number):
+        if bool(self.billkey.get_secret_value()) != bool(self.short_number):
             raise ValueError("expected short_number and billkey, or neither")
         return self
 
@@ -166,7 +166,7 @@ class Naimar(Provider[NaimarSettings]):
 
     def answers(self, message: Message) -> bool:
         """Billed messages do."""
-        return bool(self.settings.billkey) and _bare(message.source) == self.settings.short_number
+        return bool(self.settings.short_number) and _bare(message.source) == self.settings.short_number
 
     def reference(self, message: Message) -> str:
         return base36(message.number)
@@ -202,7 +202,10 @@ class Naimar(Provider[NaimarSettings]):
         root = etree.Element("sms")
         _fill(root, {"username": settings.username, "password": settings.password.get_secret_value()})
         if billed:
-            _fill(etree.SubElement(root, "billing"), {"billkey": settings.billkey, "from": settings.short_number})
+            _fill(
+                etree.SubElement(root, "billing"),
+                {"billkey": settings.billkey.get_secret_value(), "from": settings.short_number},
+            )
         _fill(etree.SubElement(root, "message"), {"text": text, **({"sender": sender} if sender else {}), **how})
         recipients = etree.SubElement(root, "recipients")
         for message in messages:

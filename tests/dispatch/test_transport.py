@@ -604,8 +604,9 @@ def test_more_requests_at_once_than_fit_wait_for_each_other(run: Run) -> None:
         async with server(serve, max_in_flight=20) as (line, url):
             for _ in range(3):
                 await asyncio.gather(*(line.send(post(url)) for _ in range(40)))
-            assert 20 <= most <= 23
-            assert connections <= 23
+            # And ten for questions, one for the balance.
+            assert 20 <= most <= 31
+            assert connections <= 31
 
     run(work)
 

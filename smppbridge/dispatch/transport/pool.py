@@ -25,8 +25,8 @@ from .answer import response
 from .connection import Connection
 from .failures import NotSent, reason
 
-#: Connections beyond `max_in_flight`: for status questions and for the balance.
-_SPARE = 3
+#: Connections beyond those for messages and questions: for the balance.
+_SPARE = 1
 #: Seconds an idle connection is kept at most. Servers commonly close after 5 (Apache, Node.js), and a request that is
 #: written while the server closes ends in doubt for nothing.
 _KEEP_IDLE = 4.0
@@ -45,7 +45,7 @@ _PORTS = {"http": 80, "https": 443}
 def connect(config: ProviderConfig) -> Pool:
     """As many connections as the configuration allows. Nothing is opened before the first request."""
     proxy = Proxy(config.proxy) if config.proxy else None
-    return Pool(tls(config.verify), proxy, config.max_in_flight + _SPARE)
+    return Pool(tls(config.verify), proxy, config.max_in_flight + config.questions + _SPARE)
 
 
 class Proxy:
