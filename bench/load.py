@@ -87,6 +87,8 @@ class Link(asyncio.Protocol):
         count = options.window - self.open
         if options.count:
             count = min(count, options.count - run.sent)
+        if options.under_way:
+            count = min(count, options.under_way - (run.sent - run.receipts))
         if count <= 0:
             return
         frames = []
@@ -141,7 +143,7 @@ class Link(asyncio.Protocol):
         if run.options.count and run.answered >= run.options.count:
             if not run.options.receipts or run.receipts >= run.options.count:
                 run.done.set()
-        elif answered and not run.options.rate:
+        elif (answered or out) and not run.options.rate:
             self.fill(now)
 
     def enquire(self) -> None:
@@ -232,6 +234,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--password", default="demo")
     options.add_argument("--binds", type=int, default=10)
     options.add_argument("--window", type=int, default=10)
+    options.add_argument("--under-way", type=int, default=0, help="messages without a receipt at most; 0: any number")
     options.add_argument("--seconds", type=float, default=5.0, help="how long to measure, at most")
     options.add_argument("--warm", type=float, default=1.0, help="seconds before measuring")
     options.add_argument("--count", type=int, default=0, help="stop after this many messages")
