@@ -65,8 +65,8 @@ def without(count: int) -> dict[str, Any]:
         return {**load(server, *_offered(count)), "cpu": server.processor() - before}
 
 
-#: Messages that have no receipt yet, at most. Without a limit the gateway accepts faster than messages walk the road, and
-#: a queue on disk is measured as well: `python -m bench.endtoend` tells that figure.
+#: Messages that have no receipt yet, at most. Without a limit the gateway accepts faster than messages walk the road,
+#: and a queue on disk is measured as well: `python -m bench.endtoend` tells that figure.
 UNDER_WAY = 2_000
 
 
