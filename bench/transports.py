@@ -99,7 +99,7 @@ async def types(url: str, at_once: int) -> Post:
 
 async def ours(url: str, at_once: int) -> Post:
     """`Line.send` and everything below it."""
-    from smppbridge.dispatch.transport import Line, connect
+    from smppbridge.transport import Line, connect
 
     config = ProviderConfig(adapter="x", max_in_flight=at_once)
     line = Line(connect(config), config)

@@ -23,6 +23,7 @@ import structlog
 from ..config import AccountConfig, Handler
 from ..model import Kind, Millis, Receipt
 from ..store.base import Store, StoreFailed
+from ..transport import RequestFailed, to_anybody
 from .receipts import vendor_status, vendor_type
 
 #: Requests at once, over all accounts; a slow handler of one holds at most these.
@@ -82,7 +83,7 @@ class Handlers:
         self.accounts = accounts
         self._store = store
         self._clock = clock
-        self._client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+        self._transport = transport or to_anybody(_AT_ONCE)
         self._news = asyncio.Event()
         self._log = structlog.get_logger("handler")
         self.delivered = 0
@@ -111,7 +112,7 @@ class Handlers:
                         await asyncio.wait_for(self._news.wait(), _EVERY)
                     self._news.clear()
         finally:
-            await self._client.aclose()
+            await self._transport.aclose()
 
     async def once(self) -> bool:
         """Post one page of what is due. True if there may be more."""
@@ -135,12 +136,13 @@ class Handlers:
         why = ""
         for id in receipt.ids:
             try:
-                # httpx counts from octet to octet: an answer that drips in would never be late.
+                request = httpx.Request("POST", handler.url, data=form(receipt, id, handler, account.timezone))
                 async with asyncio.timeout(handler.timeout):
-                    response = await self._client.post(
-                        handler.url, data=form(receipt, id, handler, account.timezone), timeout=handler.timeout
-                    )
+                    response = await self._transport.handle_async_request(request)
+                    await response.aread()
                 why = "" if response.status_code == 200 else f"HTTP {response.status_code}"
+            except RequestFailed as failed:
+                why = str(failed)
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
                 why = type(error).__name__
             if why:

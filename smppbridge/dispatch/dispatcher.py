@@ -36,12 +36,12 @@ from ..lifecycle import Change, LedOn, Postponed, Reported, Settled
 from ..model import Kind, Message, Millis, Progress, Receipt, Stage, StatusReport
 from ..providers.base import Callback, Provider
 from ..store.base import Applied, Store, StoreFailed, Wanted
+from ..transport import Line, connect
 from .cascade import Leg, told_by
 from .judge import NO_STATUS
 from .lane import BUCKETS, READY, Lane
 from .polling import Poller
 from .routing import NO_ROUTE, Decision, Router
-from .transport import Line, connect
 
 #: Takes a callback of a provider that lives in this process, by the provider's name.
 Deliver: TypeAlias = Callable[[str, Callback], Awaitable[Any]]

@@ -37,13 +37,13 @@ from ..model import Kind, Message, Millis, Progress, Stage
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
 from ..store.base import Applied, StoreFailed, Wanted
 from ..store.rules import bare
+from ..transport import Line, NotSent, RequestFailed
 from .batching import Queue
 from .cascade import Leg
 from .health import Breaker, Health
 from .judge import Judge
 from .rate import Bucket
 from .retry import Schedule
-from .transport import Line, NotSent, RequestFailed
 
 #: Upper bounds of the latency histogram, in seconds; one more bucket takes the rest.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

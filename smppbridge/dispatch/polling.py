@@ -15,11 +15,11 @@ from pdu import MessageState
 from ..lifecycle import Change, Looked, Reported, Settled
 from ..model import Message, Millis, Onward, Stage, StatusReport
 from ..providers.base import NotFound, WhenInDoubt
+from ..transport import RequestFailed
 from .health import Health
 from .judge import NO_STATUS
 from .lane import Engine, Lane
 from .retry import sendable_until
-from .transport import RequestFailed
 
 #: Messages, or batches where those hold more, that may wait for one provider. What comes on top is dropped and is late
 #: by a minute, so what is due at once (after an outage, after a start) is asked for at this pace at least.

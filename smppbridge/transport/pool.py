@@ -20,7 +20,7 @@ import certifi
 import httpx
 from aiohappyeyeballs import start_connection
 
-from ...config import ProviderConfig
+from ..config import ProviderConfig
 from .answer import response
 from .connection import Connection
 from .failures import NotSent, reason
@@ -46,6 +46,11 @@ def connect(config: ProviderConfig) -> Pool:
     """As many connections as the configuration allows. Nothing is opened before the first request."""
     proxy = Proxy(config.proxy) if config.proxy else None
     return Pool(tls(config.verify), proxy, config.max_in_flight + config.questions + _SPARE)
+
+
+def to_anybody(at_once: int) -> Pool:
+    """So many connections, to whatever hosts; certificates are checked against the system's authorities."""
+    return Pool(tls(True), None, at_once)
 
 
 class Proxy:

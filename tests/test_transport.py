@@ -22,8 +22,8 @@ import pytest
 import uvloop
 
 from smppbridge.config import ProviderConfig
-from smppbridge.dispatch.transport import MAX_ANSWER, Line, NotSent, RequestFailed, Unclear, connect, pool
-from smppbridge.dispatch.transport.failures import reason
+from smppbridge.transport import MAX_ANSWER, Line, NotSent, RequestFailed, Unclear, connect, pool
+from smppbridge.transport.failures import reason
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]

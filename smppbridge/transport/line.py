@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import httpx
 
-from ...config import ProviderConfig
+from ..config import ProviderConfig
 from .answer import MAX_ANSWER, response, too_long
 from .failures import NotSent, RequestFailed, Unclear, reason
 from .pool import Pool
