@@ -8,6 +8,7 @@ messages: parts with a user data header, parts with the SAR parameters, or messa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from pdu import (
@@ -148,7 +149,11 @@ def _payload(data_coding: int, data: bytes) -> _Piece:
 
 def _encodable(text: str) -> str:
     """With what no coding has (half a surrogate pair, out of a JSON escape) as a question mark."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\ufffd", "?")
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _HALVES.sub("?", joined)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def _options(incoming: Incoming, account: AccountConfig, interface_version: int) -> list[Tlv]:

@@ -7,7 +7,6 @@ which belong to the adapter, and costs several times the request itself.
 from __future__ import annotations
 
 import asyncio
-from importlib.metadata import PackageNotFoundError, version
 
 import httpx
 
@@ -44,8 +43,6 @@ class Line:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body read. Raises NotSent or Unclear."""
-        if "user-agent" not in request.headers:
-            request.headers["user-agent"] = _USER_AGENT
         own = request.extensions.get("timeout")
         request.extensions["timeout"] = {**self._timeouts, **own} if own else self._timeouts
         try:
@@ -82,13 +79,3 @@ async def _read(request: httpx.Request, answer: httpx.Response) -> httpx.Respons
     finally:
         await answer.aclose()
     return response(answer.status_code, answer.headers.raw, bytes(body), request)
-
-
-def _user_agent() -> str:
-    try:
-        return f"smppbridge/{version('smppbridge')}"
-    except PackageNotFoundError:
-        return "smppbridge"
-
-
-_USER_AGENT = _user_agent()

@@ -13,6 +13,7 @@ import asyncio
 import base64
 import socket
 import ssl
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias
 
@@ -40,6 +41,16 @@ Origin: TypeAlias = tuple[str, str, int]
 _FRAMING = (b"content-length", b"transfer-encoding")
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _PORTS = {"http": 80, "https": 443}
+
+
+def _user_agent() -> bytes:
+    try:
+        return f"smppbridge/{version('smppbridge')}".encode()
+    except PackageNotFoundError:
+        return b"smppbridge"
+
+
+_USER_AGENT = _user_agent()
 
 
 def connect(config: ProviderConfig) -> Pool:
@@ -120,6 +131,8 @@ class Pool(httpx.AsyncBaseTransport):
         body = await request.aread()
         url = request.url
         headers = [header for header in request.headers.raw if header[0].lower() not in _FRAMING]
+        if not any(name.lower() == b"user-agent" for name, _ in headers):
+            headers.append((b"User-Agent", _USER_AGENT))
         if body or request.method in _WITH_BODY:
             headers.append((b"Content-Length", b"%d" % len(body)))
         target = url.raw_path

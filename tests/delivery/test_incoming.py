@@ -85,6 +85,8 @@ def test_a_short_one_is_a_plain_deliver_sm() -> None:
         ("a", {"incoming_coding": "ucs2"}, GSM, 8, b"\0a"),
         # Half a surrogate pair has no octets in any coding.
         ("a\ud83d", {}, GSM, 0, b"a?"),
+        ("\ud83d\ude00", {}, GSM, 8, "😀".encode("utf-16-be")),
+        ("\ufffd", {}, GSM, 8, b"\xff\xfd"),
         ("", {}, GSM, 0, b""),
     ],
 )
