@@ -483,26 +483,23 @@ class Ledger:
         return arrival
 
     def answer(self, calls: Sequence[Sequence[Wanted]]) -> list[list[str]]:
-        return [[self._answer(wanted) for wanted in call] for call in calls]
+        return [[rules.answer(self, wanted) for wanted in call] for call in calls]
 
-    def _answer(self, wanted: Wanted) -> str:
-        db, provider = self._db, wanted.provider
-        for known, ref in ask(db, "answered_by", (wanted.message,)):
-            if known == provider:
-                return str(ref)
-        if wanted.named:
-            found = ask(db, "incoming_account", (provider, wanted.named))
-            if found and found[0][0] != wanted.account:
-                return ""
-            ref = wanted.named
-        else:
-            who = (provider, wanted.account, wanted.subscriber, wanted.number)
-            newest = ask(db, "newest_unanswered", who)
-            if not newest:
-                return ""
-            ref = str(newest[0][0])
-        ask(db, "keep_answer", (wanted.message, provider, ref))
-        return ref
+    # What `rules.answer` asks for (rules.Letters)
+
+    def answered(self, message: int, provider: str) -> str:
+        known = ask(self._db, "answered_by", (message,))
+        return next((str(ref) for name, ref in known if name == provider), "")
+
+    def addressee(self, provider: str, ref: str) -> str | None:
+        return next((str(account) for (account,) in ask(self._db, "incoming_account", (provider, ref))), None)
+
+    def newest_unanswered(self, wanted: Wanted) -> str:
+        who = (wanted.provider, wanted.account, wanted.subscriber, wanted.number)
+        return next((str(ref) for (ref,) in ask(self._db, "newest_unanswered", who)), "")
+
+    def keep_answer(self, wanted: Wanted, ref: str) -> None:
+        ask(self._db, "keep_answer", (wanted.message, wanted.provider, ref))
 
     def note(self, calls: Sequence[Sequence[Entry]]) -> list[None]:
         self._read(entry.message for entries in calls for entry in entries)

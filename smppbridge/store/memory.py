@@ -246,28 +246,32 @@ class MemoryStore:
 
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         self._check()
-        return [self._answer(one) for one in wanted]
+        return [rules.answer(self, one) for one in wanted]
 
-    def _answer(self, wanted: Wanted) -> str:
-        of_provider = [(ref, one) for (name, ref), one in self._subscribers.items() if name == wanted.provider]
-        for ref, one in of_provider:
-            if one.answered_by == wanted.message:
-                return ref
-        if wanted.named:
-            named = self._subscribers.get((wanted.provider, wanted.named))
-            if named is None:
-                return wanted.named
-            if named.who[0] != wanted.account:
-                return ""
-            named.answered_by = named.answered_by or wanted.message
-            return wanted.named
+    # What `rules.answer` asks for (rules.Letters)
+
+    def answered(self, message: int, provider: str) -> str:
+        known = (
+            ref for (name, ref), one in self._subscribers.items() if (name, one.answered_by) == (provider, message)
+        )
+        return next(known, "")
+
+    def addressee(self, provider: str, ref: str) -> str | None:
+        found = self._subscribers.get((provider, ref))
+        return found.who[0] if found else None
+
+    def newest_unanswered(self, wanted: Wanted) -> str:
         who = (wanted.account, wanted.subscriber, wanted.number)
-        fitting = [(one.at, ref) for ref, one in of_provider if one.who == who and not one.answered_by]
-        if not fitting:
-            return ""
-        _, ref = max(fitting)
-        self._subscribers[wanted.provider, ref].answered_by = wanted.message
-        return ref
+        fitting = [
+            (one.at, ref)
+            for (name, ref), one in self._subscribers.items()
+            if name == wanted.provider and one.who == who and not one.answered_by
+        ]
+        return max(fitting)[1] if fitting else ""
+
+    def keep_answer(self, wanted: Wanted, ref: str) -> None:
+        if found := self._subscribers.get((wanted.provider, ref)):
+            found.answered_by = found.answered_by or wanted.message
 
     async def note(self, entries: Sequence[Entry]) -> None:
         self._check()

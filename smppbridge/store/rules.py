@@ -13,7 +13,7 @@ import msgspec
 
 from ..lifecycle import Change, Notice, Reported, Taken, step
 from ..model import Command, Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
-from .base import Applied, Duplicate
+from .base import Applied, Duplicate, Wanted
 
 #: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
 PARKED_FOR: Millis = 86_400_000
@@ -204,6 +204,36 @@ def _same_reference(one: Progress, other: Progress) -> bool:
 def bare(number: str) -> str:
     """A number as it is compared: providers and clients write the plus or not."""
     return number.strip().removeprefix("+")
+
+
+class Letters(Protocol):
+    """What an engine offers to `answer`: one transaction's view of what subscribers wrote. Empty: there is none."""
+
+    def answered(self, message: int, provider: str) -> str:
+        """What a message of ours was found to answer before."""
+
+    def addressee(self, provider: str, ref: str) -> str | None:
+        """The account for which it came; None: it is not known here."""
+
+    def newest_unanswered(self, wanted: Wanted) -> str: ...
+
+    def keep_answer(self, wanted: Wanted, ref: str) -> None:
+        """If it is known here, and no other message answered it first."""
+
+
+def answer(letters: Letters, wanted: Wanted) -> str:
+    """What a message answers, remembered from now on; see `Store.answer`."""
+    if known := letters.answered(wanted.message, wanted.provider):
+        return known
+    if wanted.named:
+        ref = wanted.named
+        if letters.addressee(wanted.provider, ref) not in (None, wanted.account):
+            return ""
+    else:
+        ref = letters.newest_unanswered(wanted)
+    if ref:
+        letters.keep_answer(wanted, ref)
+    return ref
 
 
 # The outbox ----------------------------------------------------------------------------------------------------------
