@@ -448,10 +448,13 @@ class Lane:
         What reached an end in the meantime (deleted by the client, reported by a callback), or another leg of its
         route, is not sent.
         """
-        begun = [message for message in batch if self._is_begun(message)] if leg is None and self._begun else []
-        if len(begun) == len(batch):
+        begun: list[Message] = []
+        rest = batch
+        if leg is None and self._begun:
+            begun = [message for message in batch if self._is_begun(message)]
+            rest = [message for message in batch if not self._is_begun(message)]
+        if not rest:
             return begun, []
-        rest = [message for message in batch if not self._is_begun(message)] if begun else batch
         live, elsewhere = _sorted_out(rest, await self._engine.begin(await self._beginnings(leg, rest)))
         return begun + live, elsewhere
 
@@ -462,11 +465,9 @@ class Lane:
     async def _beginnings(self, leg: Leg | None, batch: Sequence[Message]) -> list[Change]:
         """What is to be durable before the request: that it begins, and what it answers. Raises StoreFailed."""
         name = self.name
-        if leg is None and not self._answers:
-            return [Began(id=message.id, leg=message.progress.leg, provider=name) for message in batch]
         answers = await self._answered(batch) if self._answers else {}
-        now = self._engine.clock()
         if leg is not None:
+            now = self._engine.clock()
             return [leg.begins(message, name, now, answers.get(message.id, "")) for message in batch]
         return [
             Began(id=message.id, leg=message.progress.leg, provider=name, answers=answers.get(message.id, ""))
