@@ -8,6 +8,7 @@ The classes are msgspec structs: typed, cheap to make (a message is made 70,000 
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
@@ -135,6 +136,19 @@ def text_of(command: Command) -> str:
     """What is sent, where it is text; empty where it is data or nothing at all."""
     text: str = getattr(command, "text", "") or getattr(command, "code", "")
     return text
+
+
+def bare(number: str) -> str:
+    """A number as it is compared: clients and providers write the plus or not."""
+    return number.strip().removeprefix("+")
+
+
+def digits(number: str) -> str:
+    """A number in the international form, digits alone: nothing that separates recipients stays in it."""
+    return _NO_DIGIT.sub("", number).removeprefix("00")
+
+
+_NO_DIGIT = re.compile("[^0-9]")
 
 
 # A message and how far it has come. ----------------------------------------------------------------------------------
@@ -273,6 +287,11 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
         idempotency key of one leg is not taken for a repetition of the one before. Below 2 ** 63. An id as high as the
         number of a leg is given out seven and a half years later."""
         return self.id + self.progress.leg * LEG
+
+    @property
+    def lifetime(self) -> Millis:
+        """How long it is good for, from the moment it was due; an adapter has no clock."""
+        return self.expires - max(self.accepted_at, self.progress.due)
 
     def log_context(self) -> dict[str, object]:
         """How a message looks in a log line: never its text, never its addresses in full."""

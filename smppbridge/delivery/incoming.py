@@ -27,7 +27,7 @@ from pdu import (
 )
 
 from ..config import AccountConfig, IncomingRoute
-from ..model import Incoming
+from ..model import Incoming, bare
 
 #: SMPP 3.4 §4.6.1: source_addr and destination_addr have 21 octets with the NUL.
 _ADDRESS_MAX = 20
@@ -166,7 +166,7 @@ def _options(incoming: Incoming, account: AccountConfig, interface_version: int)
 
 def _address(written: str) -> tuple[int, int, str]:
     """TON, NPI and address (SMPP 3.4 §5.2.5, §5.2.6)."""
-    number = written.strip().removeprefix("+")
+    number = bare(written)
     if number.isascii() and number.isdigit():
         ton = Ton.INTERNATIONAL if len(number) >= _INTERNATIONAL else Ton.UNKNOWN
         return ton, Npi.ISDN, number[:_ADDRESS_MAX]

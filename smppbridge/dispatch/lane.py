@@ -33,10 +33,9 @@ from pdu import PduError, VendorTag, decode
 from ..config import ProviderConfig, mask
 from ..journal import Journal
 from ..lifecycle import Began, Change, Doubted, Postponed
-from ..model import Kind, Message, Millis, Progress, Stage
+from ..model import Kind, Message, Millis, Progress, Stage, bare
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
 from ..store.base import Applied, StoreFailed, Wanted
-from ..store.rules import bare
 from ..transport import Line, NotSent, RequestFailed
 from .batching import Queue
 from .cascade import Leg

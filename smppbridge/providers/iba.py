@@ -43,7 +43,7 @@ from pydantic import Field, SecretStr, model_validator
 from pdu import MessageState
 
 from ..config import Table
-from ..model import Incoming, Kind, Message, Millis, StatusReport, text_of
+from ..model import Incoming, Kind, Message, Millis, StatusReport, bare, digits, text_of
 from . import reading
 from .base import (
     BadCallback,
@@ -222,7 +222,7 @@ class Iba(Provider[IbaSettings]):
     def callback(self, callback: Callback, now: Millis) -> Reply:
         fields = {name: _decoded(value) for name, value in reading.pairs(callback.query).items()}
         id = fields.get("smsid", "")
-        sender, receiver = (_bare(fields.get(name, "")) for name in ("sender", "receiver"))
+        sender, receiver = (bare(fields.get(name, "")) for name in ("sender", "receiver"))
         subscriber, number = (sender, receiver) if self.settings.incoming_sender == "subscriber" else (receiver, sender)
         if not _SMSID.fullmatch(id) or not subscriber or "text" not in fields:
             raise BadCallback("no incoming message: smsid, text or the subscriber is missing")
@@ -243,11 +243,7 @@ class Iba(Provider[IbaSettings]):
 
 def _phone(message: Message) -> str:
     """Digits alone: a comma would name one more recipient."""
-    return re.sub(r"[^0-9]", "", message.destination).removeprefix("00")
-
-
-def _bare(phone: str) -> str:
-    return phone.strip().removeprefix("+")
+    return digits(message.destination)
 
 
 # Answers → outcomes --------------------------------------------------------------------------------------------------

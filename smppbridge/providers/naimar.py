@@ -45,7 +45,7 @@ from pydantic import Field, SecretStr, model_validator
 from pdu import MessageState, gsm0338
 
 from ..config import Table
-from ..model import Binary, Incoming, Kind, Message, Millis, StatusReport, text_of
+from ..model import Binary, Incoming, Kind, Message, Millis, StatusReport, bare, digits, text_of
 from . import reading
 from .base import (
     BadCallback,
@@ -166,7 +166,7 @@ class Naimar(Provider[NaimarSettings]):
 
     def answers(self, message: Message) -> bool:
         """Billed messages do."""
-        return bool(self.settings.short_number) and _bare(message.source) == self.settings.short_number
+        return bool(self.settings.short_number) and bare(message.source) == self.settings.short_number
 
     def reference(self, message: Message) -> str:
         return base36(message.number)
@@ -240,7 +240,7 @@ class Naimar(Provider[NaimarSettings]):
 
     def _sender(self, message: Message) -> str:
         source = message.source or self.settings.sender
-        return _bare(source) if source[1:].isdecimal() else source
+        return bare(source) if source[1:].isdecimal() else source
 
     # Callbacks
 
@@ -282,8 +282,8 @@ class Naimar(Provider[NaimarSettings]):
             provider=self.name,
             # Only a message with a rcv_msg_id can be answered by a billed one: no other looks like a number.
             ref=answerable or f"id{id}",
-            source=_bare(fields["msisdn"]),
-            destination=_bare(fields["source"]),
+            source=bare(fields["msisdn"]),
+            destination=bare(fields["source"]),
             text="" if data else fields["text"],
             at=self._at(fields),
             data=data,
@@ -344,11 +344,7 @@ def _fits(message: Message) -> bool:
 
 
 def _msisdn(message: Message) -> str:
-    return re.sub(r"[^0-9]", "", message.destination).removeprefix("00")
-
-
-def _bare(number: str) -> str:
-    return number.strip().removeprefix("+")
+    return digits(message.destination)
 
 
 # Answers → outcomes --------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ from pydantic import Field, SecretStr, model_validator
 from pdu import MessageState
 
 from ..config import Seconds, Table
-from ..model import Incoming, Kind, Message, Millis, StatusReport, Viber, text_of
+from ..model import Incoming, Kind, Message, Millis, StatusReport, Viber, digits, text_of
 from . import reading
 from .base import (
     BadCallback,
@@ -345,7 +345,7 @@ def _to(message: Message) -> etree._Element:
 
 def _phone(message: Message) -> str:
     """In the international form, digits alone."""
-    return re.sub(r"[^0-9]", "", message.destination).removeprefix("00")
+    return digits(message.destination)
 
 
 def _lines(document: etree._Element) -> etree._Element:
@@ -371,7 +371,7 @@ def _validity(message: Message) -> str:
 
 def _seconds(message: Message) -> float:
     """How long it is good for, from the moment it was due."""
-    return (message.expires - max(message.accepted_at, message.progress.due)) / 1000
+    return message.lifetime / 1000
 
 
 def _relative(seconds: float) -> str:

@@ -227,8 +227,8 @@ def _item(message: Message) -> _Item:
         text=text,
         channel=channel,
         sender=message.source,
-        # Seconds from when it is due; an adapter has no clock.
-        ttl=max((message.expires - max(message.accepted_at, message.progress.due)) // 1000, 1),
+        # Seconds, at least one.
+        ttl=max(message.lifetime // 1000, 1),
     )
 
 

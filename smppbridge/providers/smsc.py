@@ -60,6 +60,8 @@ from ..model import (
     StatusReport,
     TelegramCode,
     Viber,
+    bare,
+    digits,
 )
 from . import reading
 from .base import (
@@ -239,7 +241,7 @@ class Smsc(Provider[SmscSettings]):
         if isinstance(answer, dict) and len(messages) == 1:
             return [_status(answer, ":".join(keys[0]))]
         items = [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
-        by_key = {(reading.text(item.get("id")), _bare(reading.text(item.get("phone")))): item for item in items}
+        by_key = {(reading.text(item.get("id")), bare(reading.text(item.get("phone")))): item for item in items}
         return [_status(by_key.get(key, {}), ":".join(key)) for key in keys]
 
     def _asked_by(self, message: Message) -> tuple[str, str]:
@@ -311,8 +313,8 @@ class Smsc(Provider[SmscSettings]):
         return Incoming(
             provider=self.name,
             ref=ref,
-            source=_bare(texts["phone"]),
-            destination=_bare(texts.get("to", "")),
+            source=bare(texts["phone"]),
+            destination=bare(texts.get("to", "")),
             text=texts["mes"],
             at=_at(texts.get("ts")),
         )
@@ -369,7 +371,7 @@ def _phone(message: Message) -> str:
             return re.sub(r"[,;:\s]", "", to)
         case TelegramCode() | Bot() if message.destination.startswith("#"):
             return "#" + re.sub(r"[^0-9]", "", message.destination)
-    return re.sub(r"[^0-9]", "", message.destination).removeprefix("00")
+    return digits(message.destination)
 
 
 def _written(phone: str) -> str:
@@ -377,13 +379,9 @@ def _written(phone: str) -> str:
     return phone if "@" in phone or phone.startswith("#") else f"+{phone}"
 
 
-def _bare(phone: str) -> str:
-    return phone.strip().removeprefix("+")
-
-
 def _valid(message: Message) -> str:
     """How long it is good for, as hh:mm from 00:01 to 24:00, from the moment it was due."""
-    minutes = (message.expires - max(message.accepted_at, message.progress.due)) // 60_000
+    minutes = message.lifetime // 60_000
     hours, minutes = divmod(min(max(minutes, 1), 24 * 60), 60)
     return f"{hours:02}:{minutes:02}"
 
@@ -445,7 +443,7 @@ def _taken(messages: Sequence[Message], id: str, answer: Mapping[str, Any]) -> S
         return [_one(messages[0], id, {"cost": answer.get("cost"), **item}, parts)]
     if not items:
         return [_one(message, id, {}, parts) for message in messages]
-    by_phone = {_bare(reading.text(item.get("phone"))): item for item in items}
+    by_phone = {bare(reading.text(item.get("phone"))): item for item in items}
     return [
         _one(message, id, by_phone[phone], parts)
         if (phone := _phone(message)) in by_phone
@@ -483,7 +481,7 @@ def _called_back(texts: Mapping[str, str]) -> StatusReport:
     status = reading.number(texts["status"])
     if status is None or not texts.get("id"):
         raise BadCallback("a status without an id or without a number")
-    ref = f"{texts['id']}:{_bare(texts.get('phone', ''))}"
+    ref = f"{texts['id']}:{bare(texts.get('phone', ''))}"
     return _report(status, texts, ref, _at(texts.get("ts")))
 
 

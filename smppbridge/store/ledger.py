@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import apsw
 
 from ..lifecycle import Change, Doubted, Handed, Notice, Reported
-from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
+from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rows, rules
 from .base import Applied, Arrival, Duplicate, Held, Verdict, Wanted
 from .recent import Recent
@@ -473,7 +473,7 @@ class Ledger:
         return [self._incoming(account, message, now) for account, message, now in calls]
 
     def _incoming(self, account: str, message: Incoming, now: Millis) -> Arrival | None:
-        who = (account, rules.bare(message.source), rules.bare(message.destination))
+        who = (account, bare(message.source), bare(message.destination))
         if not ask(self._db, "keep_incoming", (message.provider, message.ref, now, *who)):
             return None
         self._seq += 1

@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from ..lifecycle import Change, Notice, Reported
-from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage
+from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rules
 from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict, Wanted
 from .recent import Recent
@@ -240,7 +240,7 @@ class MemoryStore:
         self._check()
         if (message.provider, message.ref) in self._subscribers:
             return None
-        who = (account, rules.bare(message.source), rules.bare(message.destination))
+        who = (account, bare(message.source), bare(message.destination))
         self._subscribers[message.provider, message.ref] = _Subscriber(now or message.at, who)
         return self._outbox.add_arrival(account, message, now or message.at)
 

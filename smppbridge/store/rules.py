@@ -201,11 +201,6 @@ def _same_reference(one: Progress, other: Progress) -> bool:
     return one.ref == other.ref and one.provider == other.provider
 
 
-def bare(number: str) -> str:
-    """A number as it is compared: providers and clients write the plus or not."""
-    return number.strip().removeprefix("+")
-
-
 class Letters(Protocol):
     """What an engine offers to `answer`: one transaction's view of what subscribers wrote. Empty: there is none."""
 

@@ -45,7 +45,6 @@ def of(message: Message) -> dict[str, str]:
     """The variables of a message."""
     command = message.command
     text = text_of(command)
-    due = max(message.accepted_at, message.progress.due)
     values = dict.fromkeys(VARIABLES, "")
     values |= {
         "id": str(message.number),
@@ -54,7 +53,7 @@ def of(message: Message) -> dict[str, str]:
         "source": message.source,
         "destination": message.destination,
         "account": message.account,
-        "validity": str(max((message.expires - due) // 1000, 1)),
+        "validity": str(max(message.lifetime // 1000, 1)),
         "accepted": str(message.accepted_at // 1000),
         "expires": str(message.expires // 1000),
         "priority": str(message.priority),

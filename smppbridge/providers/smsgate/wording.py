@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias, get_args
 
 import msgspec
 
-from ...model import Message, text_of
+from ...model import Message, digits, text_of
 from .settings import TEXT, Channel, SmsgateSettings
 
 #: In the order in which the fields stand in a request; `send_…` says in which they are tried.
@@ -90,11 +89,11 @@ def _sender(message: Message, settings: SmsgateSettings) -> str:
 
 def _minutes(message: Message, most: float) -> str:
     """How long a channel may try, from the moment the message was due. Empty: as long as it does anyway."""
-    left = (message.expires - max(message.accepted_at, message.progress.due)) // 60_000
+    left = message.lifetime // 60_000
     wanted = int(most // 60) if most else _AN_HOUR
     return str(max(min(wanted, left), 1)) if most or left < _AN_HOUR else ""
 
 
 def phone(message: Message) -> str:
     """The recipient in international form, without a plus. Nothing that separates recipients may stay in it."""
-    return re.sub(r"[^0-9]", "", message.destination).removeprefix("00")
+    return digits(message.destination)
