@@ -20,7 +20,8 @@ import uvloop
 from pdu import BindTransceiver, DeliverSm, DeliverSmResp, EnquireLink, Framer, SubmitSm, Tag, decode, encode, tlv
 from smppbridge.config import Listener, SmppConfig
 from smppbridge.smpp.admission import Admission
-from smppbridge.smpp.server import Link, SmppServer
+from smppbridge.smpp.link import Link
+from smppbridge.smpp.server import SmppServer
 from smppbridge.smpp.session import BindRequest, Counters, Ending, Session
 from smppbridge.smpp.timers import Limits
 

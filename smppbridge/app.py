@@ -42,7 +42,9 @@ from .providers.registry import adapter_class, build
 from .readings import reading
 from .smpp.admission import Admission, Doorkeeper
 from .smpp.bound import Bound
-from .smpp.server import Link, ListenFailed, SmppServer
+from .smpp.link import Link
+from .smpp.listening import ListenFailed
+from .smpp.server import SmppServer
 from .smpp.session import BindRequest, Ending
 from .store.base import Applied, Store, StoreFailed
 from .store.memory import MemoryStore

@@ -37,7 +37,7 @@ from .journal import Journal
 from .lifecycle import Settled
 from .model import KIND_OF, Binary, Command, Entry, Kind, Message, Millis, Notify, Part, Progress, Stage, text_of
 from .smpp.bound import Bound
-from .smpp.server import Link
+from .smpp.link import Link
 from .smpp.throttle import Throttle
 from .store.base import Applied, Duplicate, Store, StoreFailed, Verdict
 

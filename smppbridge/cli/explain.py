@@ -24,7 +24,7 @@ from ..model import Kind, Message, Onward, Progress, Sms
 from ..providers.base import Provider
 from ..providers.registry import BadSettings, adapter_class, build
 from ..smpp.bound import Bound
-from ..smpp.server import Link
+from ..smpp.link import Link
 from ..store.base import Arrived, Store
 from ..submission import Submission
 from . import texts

@@ -26,7 +26,7 @@ from ..config import AccountConfig
 from ..journal import Journal
 from ..model import Millis, Receipt
 from ..smpp.bound import Bound
-from ..smpp.server import Link
+from ..smpp.link import Link
 from ..store.base import Arrival, Store, StoreFailed
 from .incoming import deliver_sms
 from .receipts import deliver_sm

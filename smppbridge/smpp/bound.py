@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .session import Ending
 
 if TYPE_CHECKING:
-    from .server import Link
+    from .link import Link
 
 #: How many ended binds are remembered, and for how long, in milliseconds. The one-minute rule asks for the last minute
 #: by default; ten thousand are three binds a second for an hour.

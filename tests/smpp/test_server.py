@@ -44,7 +44,9 @@ from pdu import (
 )
 from smppbridge.config import AccountConfig, Listener, SmppConfig, Tls
 from smppbridge.smpp.admission import Admission, Doorkeeper
-from smppbridge.smpp.server import Link, ListenFailed, SmppServer
+from smppbridge.smpp.link import Link
+from smppbridge.smpp.listening import ListenFailed
+from smppbridge.smpp.server import SmppServer
 from smppbridge.smpp.session import BindRequest, Ending, How
 
 ACCOUNTS = {

@@ -1,0 +1,379 @@
+"""One client's connection: asyncio around `session`, and nothing of the protocol itself.
+
+What is read goes to the session, the events go to the `Application`, and what is to be said is written once per read,
+or once per turn of the loop when answers come later. The log lines that come from here are listed in `server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import structlog
+
+from pdu import CommandStatus, DeliverSm, Pdu, SubmitSm
+
+from .admission import Admission
+from .listening import peer_of
+from .session import Answered, BindRequest, Ending, Event, How
+from .states import State
+
+if TYPE_CHECKING:
+    from .server import SmppServer
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+#: How long, in milliseconds, a connection whose session is over may stay open, so that the client reads our last words
+#: and closes first. Closing at once, with octets unread, would make the kernel throw those words away (RFC 1122
+#: §4.2.2.13).
+_LINGER = 2000
+
+
+class Application(Protocol):
+    """What a server asks and tells. All but `admit` are called in the loop and must not block."""
+
+    async def admit(self, request: BindRequest, peer: str) -> Admission:
+        """Decide on a bind; nothing else is taken from this client meanwhile."""
+
+    def link_up(self, link: Link) -> None:
+        """The client is bound, its response is on the way."""
+
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
+        """Answer with `link.respond_submit`, exactly once, now or later. `frame` is the PDU as it came."""
+
+    def answered(self, link: Link, token: Any, status: int | None) -> None:
+        """A DELIVER_SM ended: with the client's status, or None when it did not answer or the link is gone."""
+
+    def link_down(self, link: Link, ending: Ending) -> None:
+        """The client is bound no longer; everything outstanding was `answered` before."""
+
+
+class Link(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_dirty",
+        "_leave_at",
+        "_open",
+        "_reading",
+        "_server",
+        "_task",
+        "_told",
+        "_transport",
+        "_up",
+        "_writable",
+        "account",
+        "bind_type",
+        "id",
+        "peer",
+        "session",
+        "system_type",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, server: SmppServer) -> None:
+        self._server = server
+        #: Unique over restarts and gateways.
+        self.id = server.next_id()
+        self.peer = ""
+        #: The name of the account; empty before the bind.
+        self.account = ""
+        self.bind_type = ""
+        self.system_type = ""
+        self.session = server.session(server.now())
+
+        # Of the connection
+        self._open = False
+        self._reading = True
+        self._writable = True
+        #: When the connection is cut, its session being over; 0: it is not over.
+        self._leave_at = 0
+
+        #: What is said now is going to be written in this turn of the loop.
+        self._dirty = False
+
+        # Of the bind
+        self._task: asyncio.Task[None] | None = None
+        #: The application heard `link_up`; the end of the session was told.
+        self._up = False
+        self._told = False
+
+    def __repr__(self) -> str:
+        session = self.session
+        return (
+            f"<Link {self.id} {self.peer} {self.account or '-'} {session.state} "
+            f"submitted={session.submitted} answered={session.responded} delivered={session.delivered}>"
+        )
+
+    # What the application uses ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """See `states`."""
+        return self.session.state
+
+    @property
+    def interface_version(self) -> int:
+        """As the client said at its bind."""
+        return self.session.interface_version
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether DELIVER_SM may be sent to it."""
+        return self.session.can_receive
+
+    @property
+    def room(self) -> int:
+        """How many DELIVER_SM may go out now."""
+        return self.session.room
+
+    def respond_submit(self, sequence: int, status: int, message_id: str = "", reason: str = "") -> None:
+        """Answer a SUBMIT_SM; see `Session.respond_submit`. After the end of the session it does nothing."""
+        self.session.respond_submit(sequence, status, message_id, reason)
+        if not self._dirty:
+            self._touch()
+
+    def respond(self, pdu: Pdu) -> None:
+        """Send any other response."""
+        self.session.respond(pdu)
+        self._touch()
+
+    def deliver(self, pdu: DeliverSm, token: object) -> bool:
+        """Send a DELIVER_SM; see `Session.deliver`."""
+        if not self.session.deliver(pdu, token, self._server.now()):
+            return False
+        self._touch()
+        return True
+
+    def unbind(self, reason: str = "unbound by us") -> None:
+        """Ask the client to go."""
+        self.session.unbind(self._server.now(), reason)
+        self._touch()
+
+    def close(self, reason: str) -> None:
+        """End it without asking."""
+        self.session.end(Ending(How.CLOSED, reason))
+        self._touch()
+
+    @property
+    def unwritten(self) -> int:
+        """Octets that are not even with our own kernel."""
+        return self.session.unsent + self._transport.get_write_buffer_size() if self._open else 0
+
+    @property
+    def fileno(self) -> int:
+        """The socket below, for what only the kernel knows; -1 if there is none."""
+        sock = self._transport.get_extra_info("socket") if self._open else None
+        return -1 if sock is None else sock.fileno()
+
+    # What asyncio calls ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not to be asserted: uvloop's transports are none by name.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        self.peer = peer_of(transport)
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        session = self.session
+        events = session.receive(data, self._server.now())
+        if session.has_data:
+            # ENQUIRE_LINK and the like were answered by the session itself: out, before anybody works.
+            self._transport.write(session.data_to_send())
+        self._handle(events)
+
+    def eof_received(self) -> None:
+        """Whatever the client still wants to read, it said nothing about it: the transport closes."""
+
+    def pause_writing(self) -> None:
+        """The client does not read what we write, so we do not read what it writes."""
+        self._writable = False
+        self._pace()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._pace()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open = False
+        self.session.end(Ending(How.LOST, "closed by the client without UNBIND" if exc is None else str(exc)))
+        self._down()
+        self._server.closed(self)
+
+    # What the server calls -------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The server takes the connection."""
+        self._open = True
+
+    def refuse(self) -> None:
+        """The server does not take the connection."""
+        self._told = True
+        self.session.end(Ending(How.CLOSED, "too many connections"))
+        self._transport.abort()
+
+    def abort(self) -> None:
+        """Cut the connection; nothing is written any more."""
+        if self._open:
+            self._transport.abort()
+
+    def tick(self, now: int) -> None:
+        """Do what is due; called when `wake_at` is over."""
+        if self._leave_at:
+            if self._leave_at <= now:
+                self._transport.abort()
+            return
+        self._handle(self.session.tick(now))
+
+    @property
+    def wake_at(self) -> int:
+        """When `tick` has something to do."""
+        return self._leave_at or self.session.wake_at
+
+    def flush(self) -> None:
+        """Write what was collected, and act on the end of the session."""
+        self._dirty = False
+        session = self.session
+        if self._open and not self._leave_at:
+            if session.has_data:
+                self._transport.write(session.data_to_send())
+                if not self._writable and self.unwritten > self._server.max_unread:
+                    session.end(Ending(How.CLOSED, "does not read its responses"))
+            if session.ending is None:
+                self._pace()
+            else:
+                self._leave()
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _handle(self, events: Iterable[Event]) -> None:
+        """Tell the application; what it says at once is written together at the end."""
+        application = self._server.application
+        self._dirty = True
+        for event in events:
+            try:
+                if type(event) is tuple:
+                    application.submitted(self, event[0], event[1])
+                elif type(event) is Answered:
+                    application.answered(self, event.token, event.status)
+                elif type(event) is BindRequest:
+                    self._task = asyncio.get_running_loop().create_task(self._admit(event))
+                else:
+                    log.debug("pdu not taken", peer=self.peer, account=self.account, pdu=repr(event))
+            except Exception:
+                log.exception("application failed", peer=self.peer, account=self.account, link=self.id)
+                if type(event) is tuple:
+                    self.session.respond_submit(event[0].sequence_number, CommandStatus.ESME_RSYSERR)
+        self.flush()
+
+    async def _admit(self, request: BindRequest) -> None:
+        """Ask about a bind, and do as the answer says."""
+        server = self._server
+        try:
+            admission = await server.admit(request, self.peer)
+        except Exception:
+            log.exception("application failed", peer=self.peer, system_id=request.system_id)
+            admission = Admission(status=CommandStatus.ESME_RSYSERR, reason="the application failed")
+        self._task = None
+        if self.session.ending is not None:
+            return
+        if admission.status:
+            server.stats.binds_refused[admission.status.name] += 1
+            log.warning(
+                "bind refused",
+                peer=self.peer,
+                system_id=request.system_id,
+                bind_type=request.bind_type,
+                status=admission.status.name,
+                reason=admission.reason,
+            )
+            self.session.bind_refused(admission.status)
+        else:
+            self._let_in(request, admission)
+        self._handle(self.session.proceed(server.now()))
+
+    def _let_in(self, request: BindRequest, admission: Admission) -> None:
+        server = self._server
+        self.account, self.bind_type, self.system_type = admission.account, request.bind_type, request.system_type
+        self.session.bind_accepted(server.config.system_id, reasons=admission.reasons)
+        self._up = True
+        server.stats.binds[self.bind_type] += 1
+        server.bound.add(self)
+        log.info(
+            "link up",
+            peer=self.peer,
+            account=self.account,
+            link=self.id,
+            bind_type=self.bind_type,
+            system_type=self.system_type,
+            version=f"0x{self.interface_version:02X}",
+        )
+        self._tell(server.application.link_up, self)
+
+    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
+        try:
+            what(*arguments)
+        except Exception:
+            log.exception("application failed", peer=self.peer, account=self.account, link=self.id)
+
+    def _touch(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._server.touched(self)
+
+    def _pace(self) -> None:
+        """Read only from a client that reads, and only while what it sends can be taken."""
+        wanted = self._writable and not self.session.waiting
+        if wanted != self._reading and self._open and not self._leave_at:
+            self._reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _leave(self) -> None:
+        """The session is over: say the last words, and wait a little for the client to close."""
+        transport = self._transport
+        self._leave_at = self._server.now() + _LINGER
+        if not transport.is_closing():
+            if not self._reading:
+                # What comes is thrown away, but without reading the end of the connection would not be seen.
+                transport.resume_reading()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()
+        self._down()
+
+    def _down(self) -> None:
+        """Tell that it is over, once."""
+        if self._told:
+            return
+        self._told = True
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        session, server = self.session, self._server
+        ending = session.ending
+        assert ending is not None
+        if not self._up:
+            say = log.debug if ending.how is How.LOST else log.info
+            say("link closed before bind", peer=self.peer, how=ending.how.value, reason=ending.reason)
+            return
+        server.bound.remove(self, ending, server.now())
+        for event in session.abandon():
+            self._tell(server.application.answered, self, event.token, event.status)
+        self._tell(server.application.link_down, self, ending)
+        log.info(
+            "link down",
+            peer=self.peer,
+            account=self.account,
+            link=self.id,
+            how=ending.how.value,
+            reason=ending.reason,
+            clean=ending.clean,
+            submitted=session.submitted,
+            delivered=session.delivered,
+        )
