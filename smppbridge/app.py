@@ -45,7 +45,7 @@ from .smpp.bound import Bound
 from .smpp.link import Link
 from .smpp.listening import ListenFailed
 from .smpp.server import SmppServer
-from .smpp.session import BindRequest, Ending
+from .smpp.session import BindRequest, Ending, Operation
 from .store.base import Applied, Store, StoreFailed
 from .store.memory import MemoryStore
 from .store.sqlite import SqliteStore
@@ -126,7 +126,7 @@ class Gateway:
             max_body=config.http.max_body,
         )
         await self.dispatcher.start()
-        await self.submission.sweep()
+        await self.submission.parts.sweep()
         self.smpp = SmppServer(config.smpp, self, bound=self.bound, node=config.store.node)
         await self.smpp.start()
         if config.http.listen:
@@ -187,6 +187,9 @@ class Gateway:
 
     def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
         self.submission.submitted(link, pdu, frame)
+
+    def asked(self, link: Link, pdu: Operation, frame: bytes) -> None:
+        self.submission.asked(link, pdu, frame)
 
     def answered(self, link: Link, token: Any, status: int | None) -> None:
         self.outbox.answered(token, status)

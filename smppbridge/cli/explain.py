@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdu import Alphabet, CommandStatus, EncodeError, SubmitSm, encode
+from pdu import Alphabet, CommandId, CommandStatus, EncodeError, SubmitSm, encode
 from pdu.text import CODINGS
 
 from ..config import MASK, Config, is_secret, mask, secret_texts
@@ -110,7 +110,10 @@ class _Desk:
         self.status = CommandStatus.ESME_ROK
         self.reason = ""
 
-    def respond_submit(self, sequence: int, status: CommandStatus, id: str, reason: str = "") -> None:
+    def respond_submit(self, sequence: int, status: int, id: str, *, request: CommandId) -> None:
+        """It would be accepted."""
+
+    def respond_error(self, request: CommandId, sequence: int, status: int, reason: str) -> None:
         self.status, self.reason = CommandStatus(status), reason
 
 

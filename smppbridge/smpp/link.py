@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
 
-from pdu import CommandStatus, DeliverSm, Pdu, SubmitSm
+from pdu import AlertNotification, CommandId, CommandStatus, DataSm, DeliverSm, Pdu, SubmitSm
 
 from .admission import Admission
 from .listening import peer_of
-from .session import Answered, BindRequest, Ending, Event, How
+from .session import Answered, BindRequest, Ending, Event, How, Operation
 from .states import State
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ class Application(Protocol):
     def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
         """Answer with `link.respond_submit`, exactly once, now or later. `frame` is the PDU as it came."""
 
+    def asked(self, link: Link, pdu: Operation, frame: bytes) -> None:
+        """Any other operation; answer with `link.respond`, `respond_error` or `respond_submit`, in the same way."""
+
     def answered(self, link: Link, token: Any, status: int | None) -> None:
-        """A DELIVER_SM ended: with the client's status, or None when it did not answer or the link is gone."""
+        """A delivery ended: with the client's status, or None when it did not answer or the link is gone."""
 
     def link_down(self, link: Link, ending: Ending) -> None:
         """The client is bound no longer; everything outstanding was `answered` before."""
@@ -121,28 +124,48 @@ class Link(asyncio.Protocol):
 
     @property
     def can_receive(self) -> bool:
-        """Whether DELIVER_SM may be sent to it."""
+        """Whether it may be delivered to."""
         return self.session.can_receive
 
     @property
     def room(self) -> int:
-        """How many DELIVER_SM may go out now."""
+        """How many deliveries may go out now."""
         return self.session.room
 
-    def respond_submit(self, sequence: int, status: int, message_id: str = "", reason: str = "") -> None:
-        """Answer a SUBMIT_SM; see `Session.respond_submit`. After the end of the session it does nothing."""
-        self.session.respond_submit(sequence, status, message_id, reason)
+    def respond_submit(
+        self,
+        sequence: int,
+        status: int,
+        message_id: str = "",
+        reason: str = "",
+        *,
+        request: CommandId = CommandId.SUBMIT_SM,
+    ) -> None:
+        """Answer a SUBMIT_SM or DATA_SM; see `Session.respond_submit`. After the end of the session it does nothing."""
+        self.session.respond_submit(sequence, status, message_id, reason, request=request)
         if not self._dirty:
             self._touch()
 
+    def respond_error(self, request: CommandId, sequence: int, status: int, reason: str = "") -> None:
+        """Refuse an operation; see `Session.respond_error`."""
+        self.session.respond_error(request, sequence, status, reason)
+        self._touch()
+
     def respond(self, pdu: Pdu) -> None:
-        """Send any other response."""
+        """Answer an operation with a response of its own."""
         self.session.respond(pdu)
         self._touch()
 
-    def deliver(self, pdu: DeliverSm, token: object) -> bool:
-        """Send a DELIVER_SM; see `Session.deliver`."""
+    def deliver(self, pdu: DeliverSm | DataSm, token: object) -> bool:
+        """Send a delivery; see `Session.deliver`."""
         if not self.session.deliver(pdu, token, self._server.now()):
+            return False
+        self._touch()
+        return True
+
+    def alert(self, pdu: AlertNotification) -> bool:
+        """Say that a subscriber can be reached again; see `Session.alert`."""
+        if not self.session.alert(pdu):
             return False
         self._touch()
         return True
@@ -255,7 +278,11 @@ class Link(asyncio.Protocol):
         for event in events:
             try:
                 if type(event) is tuple:
-                    application.submitted(self, event[0], event[1])
+                    pdu, frame = event
+                    if type(pdu) is SubmitSm:
+                        application.submitted(self, pdu, frame)
+                    else:
+                        application.asked(self, pdu, frame)
                 elif type(event) is Answered:
                     application.answered(self, event.token, event.status)
                 elif type(event) is BindRequest:
@@ -265,7 +292,8 @@ class Link(asyncio.Protocol):
             except Exception:
                 log.exception("application failed", peer=self.peer, account=self.account, link=self.id)
                 if type(event) is tuple:
-                    self.session.respond_submit(event[0].sequence_number, CommandStatus.ESME_RSYSERR)
+                    pdu = event[0]
+                    self.session.respond_error(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RSYSERR)
         self.flush()
 
     async def _admit(self, request: BindRequest) -> None:

@@ -1,7 +1,8 @@
 """One SMPP session seen from the message centre: octets in, events out, octets to send. No socket, no clock, no log.
 
 How it is used: `receive` takes what was read and returns events; the application answers them with the verbs
-(`bind_accepted` or `bind_refused` and then `proceed`, `respond_submit`, `respond`, `deliver`, `enquire`, `unbind`);
+(`bind_accepted` or `bind_refused` and then `proceed`, `respond_submit`, `respond`, `respond_error`, `deliver`, `alert`,
+`enquire`, `unbind`);
 `tick` says that time has passed, at the latest at `wake_at`; `data_to_send` is then to be written. When `ending` is set
 the session is over: what is left to send is written and the connection closed.
 
@@ -25,21 +26,27 @@ import msgspec
 
 from pdu import (
     PDUS,
+    AlertNotification,
     BindReceiver,
     BindTransceiver,
     BindTransmitter,
     BodyError,
+    CancelSm,
     CommandId,
     CommandStatus,
+    DataSm,
     DeliverSm,
     EncodeError,
     EnquireLink,
     Framer,
     FramingError,
     GenericNack,
+    Outbind,
     Pdu,
+    QuerySm,
+    ReplaceSm,
+    SubmitMulti,
     SubmitSm,
-    SubmitSmResp,
     Tag,
     Unbind,
     decode,
@@ -48,7 +55,7 @@ from pdu import (
 )
 
 from ..config import BindType
-from .states import MOVES, RECEIVES, RESPONSE, SENDS, State, response_to, verdict
+from .states import DELIVERIES, MOVES, OPERATIONS, RECEIVES, RESPONSE, SENDS, State, response_to, verdict
 from .timers import NEVER, Due, Limits, Timers
 from .window import Request, Window
 
@@ -58,6 +65,7 @@ VERSION_5_0 = 0x50
 
 _SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
 _SUBMIT_SM_RESP = CommandId.SUBMIT_SM_RESP
+_DATA_SM_RESP = CommandId.DATA_SM_RESP
 _header = Struct(">IIII").pack
 _read_header = Struct(">4xIII").unpack_from
 
@@ -89,7 +97,7 @@ class BindRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """A DELIVER_SM of ours came to an end."""
+    """A delivery of ours (DELIVER_SM or DATA_SM) came to an end."""
 
     token: object
     #: The client's command_status; None: it did not answer in time, or the link is gone.
@@ -113,10 +121,12 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-#: A SUBMIT_SM and its octets as they came, header and all; answer it with `respond_submit`. A plain tuple, because this
-#: is the hot path.
-Submitted: TypeAlias = tuple[SubmitSm, bytes]
-Event: TypeAlias = Submitted | BindRequest | Answered | Unasked | Refused
+#: What a bound client may ask for (`states.OPERATIONS`).
+Operation: TypeAlias = SubmitSm | SubmitMulti | DataSm | QuerySm | CancelSm | ReplaceSm
+#: An operation and its octets as they came, header and all; answer it exactly once, with `respond_submit`, `respond` or
+#: `respond_error`. A plain tuple, because this is the hot path.
+Asked: TypeAlias = tuple[Operation, bytes]
+Event: TypeAlias = Asked | BindRequest | Answered | Unasked | Refused
 
 
 # How a session ends --------------------------------------------------------------------------------------------------
@@ -138,7 +148,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
     how: How
     reason: str
-    #: Both sides have unbound, and every SUBMIT_SM had been answered before the first UNBIND: an identical message on
+    #: Both sides have unbound, and every operation had been answered before the first UNBIND: an identical message on
     #: another bind is then no resend.
     clean: bool = False
 
@@ -177,8 +187,8 @@ class Session:
         "_out",
         "_reasons",
         "_responded_at_unbind",
-        "_responses_counted",
         "_stopped",
+        "_submits_answered",
         "_timers",
         "_window",
         "_window_size",
@@ -200,23 +210,24 @@ class Session:
         self.wake_at = 0
         #: As the client said at its bind; 0 before.
         self.interface_version = 0
-        #: Whether DELIVER_SM may be sent to it.
+        #: Whether it may be delivered to.
         self.can_receive = False
-        #: SUBMIT_SM handed to the application, and how many of them it answered.
+        #: Operations handed to the application, and how many of them it answered.
         self.submitted = 0
         self.responded = 0
-        #: DELIVER_SM that went out.
+        #: Deliveries that went out.
         self.delivered = 0
         self._may_submit = False
         self._reasons = False
         self._binding: BindRequest | None = None
         #: A BIND waits for its answer, or the session is over: no PDU is taken.
         self._stopped = False
-        #: UNBIND of the client that waits until every SUBMIT_SM is answered.
+        #: UNBIND of the client that waits until every operation is answered.
         self._leaving: int | None = None
-        #: SUBMIT_SM answered before the first UNBIND, whoever sent it.
+        #: Operations answered before the first UNBIND, whoever sent it.
         self._responded_at_unbind = 0
-        self._responses_counted = 0
+        #: With status 0, not counted yet.
+        self._submits_answered = 0
         self._framer = Framer(max_pdu)
         self._timers = Timers(limits, now)
         #: Made with the first request of ours: most links never see one.
@@ -248,7 +259,7 @@ class Session:
     def _read(self, now: int) -> list[Event]:
         events: list[Event] = []
         next_frame = self._framer.next
-        before = self.submitted
+        submits = 0
         try:
             while not self._stopped and (frame := next_frame()) is not None:
                 # The fast lane: a SUBMIT_SM where it may be sent. `_take` does the same for everything else.
@@ -256,15 +267,16 @@ class Session:
                     try:
                         events.append((decode(frame), frame))  # type: ignore[arg-type]
                         self.submitted += 1
+                        submits += 1
                     except BodyError as broken:
                         self._take_broken(broken, now, events)
                 else:
                     self._take(frame, now, events)
         except FramingError as lost:
             self._lose_framing(lost, events)
-        if self.submitted != before:
+        if submits:
             self._timers.heard = now
-            self._counters.received[CommandId.SUBMIT_SM] += self.submitted - before
+            self._counters.received[CommandId.SUBMIT_SM] += submits
         return events
 
     def _take_broken(self, broken: BodyError, now: int, events: list[Event]) -> None:
@@ -292,8 +304,18 @@ class Session:
             self._put(_header(16, CommandId.ENQUIRE_LINK_RESP, 0, sequence), CommandId.ENQUIRE_LINK_RESP)
         elif command_id == CommandId.UNBIND:
             self._take_unbind(sequence, now)
+        elif command_id in OPERATIONS:
+            self._take_operation(frame, events)
         else:
             self._take_bind(frame, events)
+
+    def _take_operation(self, frame: bytes, events: list[Event]) -> None:
+        try:
+            events.append((decode(frame), frame))  # type: ignore[arg-type]
+        except BodyError as broken:
+            self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+        else:
+            self.submitted += 1
 
     def _take_bind(self, frame: bytes, events: list[Event]) -> None:
         try:
@@ -321,7 +343,7 @@ class Session:
         request = None if self._window is None else self._window.take(sequence, command_id)
         if request is None:
             self._ignore(command_id, status, sequence, events)
-        elif request.command_id is CommandId.DELIVER_SM:
+        elif request.command_id in DELIVERIES:
             if command_id == CommandId.GENERIC_NACK:
                 # A nack that reports no error is still no delivery.
                 status = status or CommandStatus.ESME_RUNKNOWNERR
@@ -333,7 +355,7 @@ class Session:
             self._finish()
 
     def _take_unbind(self, sequence: int, now: int) -> None:
-        """Answered when every SUBMIT_SM is: a client that unbinds still learns its message ids."""
+        """Answered when every operation is: a client that unbinds still learns its message ids."""
         self._leaving = sequence
         if not self._timers.unbind_sent:
             self._responded_at_unbind = self.responded
@@ -373,42 +395,64 @@ class Session:
         self._stopped = False
         return request
 
-    def respond_submit(self, sequence: int, status: int, message_id: str = "", reason: str = "") -> None:
-        """Answer a SUBMIT_SM: with its message_id, or with an error and the reason.
+    def respond_submit(
+        self,
+        sequence: int,
+        status: int,
+        message_id: str = "",
+        reason: str = "",
+        *,
+        request: CommandId = CommandId.SUBMIT_SM,
+    ) -> None:
+        """Answer a SUBMIT_SM, or a DATA_SM as `request`, whose response is the same: with its message_id, or with an
+        error and the reason (`respond_error`)."""
+        if status:
+            self.respond_error(request, sequence, status, reason)
+        elif self.ending is None:
+            self.responded += 1
+            identifier = message_id.encode("ascii")
+            if request is CommandId.SUBMIT_SM:
+                self._submits_answered += 1
+                response = _SUBMIT_SM_RESP
+            else:
+                self._counters.sent[_DATA_SM_RESP] += 1
+                response = _DATA_SM_RESP
+            self._out.append(b"%b%b\0" % (_header(17 + len(identifier), response, 0, sequence), identifier))
+            if self._timers.leaving:
+                self._finish()
+
+    def respond_error(self, request: CommandId, sequence: int, status: int, reason: str = "") -> None:
+        """Refuse an operation.
 
         The reason goes out as additional_status_info_text, up to 255 ASCII characters, where the client can read it:
-        SMPP 5.0 §4.2.2 has TLVs in submit_sm_resp and 3.4 §4.4.2 has none, and real 3.4 clients (smpplib) stop at one.
+        SMPP 5.0 §4.2.2 has TLVs in responses and 3.4 has none there, and real 3.4 clients (smpplib) stop at one.
         """
         if self.ending is not None:
             return
-        self.responded += 1
-        if not status:
-            identifier = message_id.encode("ascii")
-            self._out.append(b"%b%b\0" % (_header(17 + len(identifier), _SUBMIT_SM_RESP, 0, sequence), identifier))
-        else:
-            self._counters.count_refused(CommandId.SUBMIT_SM, status)
-            response = SubmitSmResp(sequence_number=sequence, command_status=status, message_id="")
-            if reason and self._reasons:
-                text = reason.encode("ascii", "replace")[:255].decode("ascii")
-                response.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
-            self._out.append(encode(response))
-        if self._timers.leaving:
-            self._finish()
+        self._counters.count_refused(request, status)
+        response = _pdu(response_to(request), sequence, command_status=status)
+        if reason and self._reasons:
+            text = reason.encode("ascii", "replace")[:255].decode("ascii")
+            response.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
+        self.respond(response)
 
     def respond(self, pdu: Pdu) -> None:
-        """Send any other response."""
+        """Answer an operation with a response of its own."""
         if self.ending is None:
+            self.responded += 1
             self._put(encode(pdu), pdu.command_id)
+            if self._timers.leaving:
+                self._finish()
 
     @property
     def room(self) -> int:
-        """How many more DELIVER_SM the client may be sent now."""
+        """How many more deliveries the client may be sent now."""
         if not self.can_receive:
             return 0
         return self._window_size if self._window is None else self._window.room
 
-    def deliver(self, pdu: DeliverSm, token: object, now: int) -> bool:
-        """Send a DELIVER_SM, of which `Answered` will speak with this token. False: no room, or not a receiver.
+    def deliver(self, pdu: DeliverSm | DataSm, token: object, now: int) -> bool:
+        """Send a delivery, of which `Answered` will speak with this token. False: no room, or not a receiver.
 
         Fills in the sequence_number. Leaves the TLVs away for a client older than 3.4, so a text meant for one belongs
         into short_message. Raises EncodeError if a value does not fit its field: nothing was sent then.
@@ -416,7 +460,7 @@ class Session:
         if self.room <= 0:
             return False
         window = self._requests()
-        pdu.sequence_number = sequence = window.put(CommandId.DELIVER_SM, token, now)
+        pdu.sequence_number = sequence = window.put(pdu.command_id, token, now)
         try:
             if pdu.tlvs and self.interface_version < VERSION_3_4:
                 kept, pdu.tlvs = pdu.tlvs, []
@@ -425,13 +469,26 @@ class Session:
             else:
                 frame = encode(pdu)
         except EncodeError:
-            window.take(sequence, CommandId.DELIVER_SM_RESP)
+            window.take(sequence, pdu.command_id | RESPONSE)
             raise
         self._out.append(frame)
-        self._counters.sent[CommandId.DELIVER_SM] += 1
+        self._counters.sent[pdu.command_id] += 1
         self.delivered += 1
         self.wake_at = min(self.wake_at, window.next())
         return True
+
+    def alert(self, pdu: AlertNotification) -> bool:
+        """Say that a subscriber can be reached again (SMPP 3.4 §4.12.1). Nothing answers it. False: not a receiver."""
+        if not self.can_receive:
+            return False
+        pdu.sequence_number = self._requests().number()
+        self._put(encode(pdu), pdu.command_id)
+        return True
+
+    def outbind(self, system_id: str, password: str) -> None:
+        """Ask who is at the other end of a connection that we made to bind as receiver (SMPP 3.4 §2.2.1, §4.1.7)."""
+        pdu = Outbind(sequence_number=self._requests().number(), system_id=system_id, password=password)
+        self._put(encode(pdu), pdu.command_id)
 
     def enquire(self, now: int) -> None:
         """Ask whether the client is there."""
@@ -462,9 +519,9 @@ class Session:
             self.wake_at = NEVER
 
     def abandon(self) -> Sequence[Answered]:
-        """Say which DELIVER_SM will never be answered, oldest first: the connection is gone, or as good as gone."""
+        """Say which deliveries will never be answered, oldest first: the connection is gone, or as good as gone."""
         rest: list[Request] = [] if self._window is None else self._window.clear()
-        return [Answered(request.token, None) for request in rest if request.command_id is CommandId.DELIVER_SM]
+        return [Answered(request.token, None) for request in rest if request.command_id in DELIVERIES]
 
     def tick(self, now: int) -> list[Event]:
         """Do what is due by now."""
@@ -473,7 +530,7 @@ class Session:
         events: list[Event] = []
         if self._window is not None:
             late = self._window.expired(now)
-            events += [Answered(request.token, None) for request in late if request.command_id is CommandId.DELIVER_SM]
+            events += [Answered(request.token, None) for request in late if request.command_id in DELIVERIES]
         match self._timers.due(now):
             case None:
                 pass
@@ -507,9 +564,9 @@ class Session:
         out.clear()
         counters = self._counters
         counters.octets_out += len(data)
-        if self._responses_counted != self.responded:
-            counters.sent[_SUBMIT_SM_RESP] += self.responded - self._responses_counted
-            self._responses_counted = self.responded
+        if self._submits_answered:
+            counters.sent[_SUBMIT_SM_RESP] += self._submits_answered
+            self._submits_answered = 0
         return data
 
     # Inside ----------------------------------------------------------------------------------------------------------
@@ -551,11 +608,11 @@ class Session:
         self.wake_at = min(self.wake_at, self._timers.next())
 
     def _finish(self, *, late: bool = False) -> None:
-        """End an unbind, the client's or ours, once every SUBMIT_SM is answered; `late`: do not wait for them."""
+        """End an unbind, the client's or ours, once every operation is answered; `late`: do not wait for them."""
         complete = self.responded >= self.submitted
         if not complete and not late:
             return
-        reason = "" if complete else f", {self.submitted - self.responded} SUBMIT_SM were not answered"
+        reason = "" if complete else f", {self.submitted - self.responded} requests were not answered"
         # What we answered after the first UNBIND the client need not have read any more.
         clean = complete and self.responded == self._responded_at_unbind
         if self._leaving is not None:

@@ -2,9 +2,9 @@
 
 Theory of operation. A session is one TCP connection seen from the side of the message centre. It begins in OPEN, a bind
 moves it to one of the three BOUND states, an unbind to UNBOUND, and whatever ends the connection to CLOSED (SMPP 3.4
-§2.2). OUTBOUND, in which a centre has called a client, is not here: we do not call clients. Everything about states
-stands in this file, as the tables of SMPP 3.4 §2.3: `RECEIVES` is what a client may issue, `SENDS` what we may issue,
-`MOVES` which response moves the state. BOUND_TRX is not a third list but the union of the other two, as the
+§2.2). A connection that we made, to send OUTBIND, begins in OPEN as well: then the client binds. Everything about
+states stands in this file, as the tables of SMPP 3.4 §2.3: `RECEIVES` is what a client may issue, `SENDS` what we may
+issue, `MOVES` which response moves the state. BOUND_TRX is not a third list but the union of the other two, as the
 specification describes it. Three readers use the tables: the session (through `verdict`), the tests that walk every
 pair of state and command, and `table`, which prints what docs/smpp-support.md shows.
 
@@ -57,7 +57,8 @@ _TX_RECEIVES = _BOUND | {
     CommandId.REPLACE_SM,
 }
 _RX_RECEIVES = _BOUND | {CommandId.DELIVER_SM_RESP}
-_TX_SENDS = _BOUND | {
+#: SMPP 3.4 §2.3 lets a centre send DATA_SM to a transmitter too; who binds as one does not want to be delivered to.
+_TX_SENDS = (_BOUND - {CommandId.DATA_SM}) | {
     CommandId.SUBMIT_SM_RESP,
     CommandId.SUBMIT_MULTI_RESP,
     CommandId.QUERY_SM_RESP,
@@ -79,7 +80,7 @@ RECEIVES: dict[State, Set[CommandId]] = {
 #: What we may issue (SMPP 3.4 §2.3, "issued by SMSC"). A response that refuses may be sent in every state that is not
 #: over: it is how the client learns that it must not.
 SENDS: dict[State, Set[CommandId]] = {
-    State.OPEN: _ALWAYS | _BIND_RESPONSES,
+    State.OPEN: _ALWAYS | _BIND_RESPONSES | {CommandId.OUTBIND},
     State.BOUND_TX: _TX_SENDS,
     State.BOUND_RX: _RX_SENDS,
     State.BOUND_TRX: _TX_SENDS | _RX_SENDS,
@@ -95,8 +96,9 @@ MOVES: dict[CommandId, State] = {
     CommandId.UNBIND_RESP: State.UNBOUND,
 }
 
-#: Allowed by the specification, not offered by us (docs/smpp-support.md says why).
-NOT_OFFERED: Set[CommandId] = {
+#: The requests of a bound client that the application answers.
+OPERATIONS: Set[CommandId] = {
+    CommandId.SUBMIT_SM,
     CommandId.SUBMIT_MULTI,
     CommandId.DATA_SM,
     CommandId.QUERY_SM,
@@ -104,8 +106,20 @@ NOT_OFFERED: Set[CommandId] = {
     CommandId.REPLACE_SM,
 }
 
-#: The requests we make ourselves.
-OURS: Set[CommandId] = {CommandId.DELIVER_SM, CommandId.ENQUIRE_LINK, CommandId.UNBIND}
+#: What carries a message or a receipt to a client.
+DELIVERIES: Set[CommandId] = {CommandId.DELIVER_SM, CommandId.DATA_SM}
+
+#: What we say without being asked.
+OURS: Set[CommandId] = {
+    *DELIVERIES,
+    CommandId.ENQUIRE_LINK,
+    CommandId.UNBIND,
+    CommandId.ALERT_NOTIFICATION,
+    CommandId.OUTBIND,
+}
+
+#: Those that have no response (SMPP 3.4 §4.12.1, §4.1.7).
+UNANSWERED: Set[CommandId] = {CommandId.ALERT_NOTIFICATION, CommandId.OUTBIND}
 
 #: Every command that a client may issue in some state.
 _ISSUED_BY_CLIENT: Set[CommandId] = frozenset().union(*RECEIVES.values())
@@ -136,7 +150,7 @@ def _rule(state: State, command_id: int) -> CommandStatus | None:
         # Unknown (SMPP 3.4 §4.3.1), or a request that only a message centre makes.
         return CommandStatus.ESME_RINVCMDID
     if command_id in RECEIVES[state]:
-        return CommandStatus.ESME_RINVCMDID if command_id in NOT_OFFERED else CommandStatus.ESME_ROK
+        return CommandStatus.ESME_ROK
     if command_id in _BINDS:
         return CommandStatus.ESME_RALYBND
     return CommandStatus.ESME_RINVBNDSTS
@@ -159,7 +173,8 @@ def table() -> str:
     lines += ["", "| from us | " + " | ".join(states) + " | answered by |", rule]
     for command in sorted(OURS):
         cells = ["sent" if command in SENDS[state] else "–" for state in states]
-        lines.append(f"| {command.name.lower()} | " + " | ".join(cells) + f" | {response_to(command).name.lower()} |")
+        answer = "–" if command in UNANSWERED else response_to(command).name.lower()
+        lines.append(f"| {command.name.lower()} | " + " | ".join(cells) + f" | {answer} |")
     return "\n".join(lines) + "\n"
 
 

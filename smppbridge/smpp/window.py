@@ -1,7 +1,7 @@
 """The requests of ours that a client has not answered yet, by sequence_number. Pure: the time is an argument.
 
-DELIVER_SM are bounded by the size of the window. ENQUIRE_LINK and UNBIND always find a place, because a full window
-must not keep us from asking whether the client is still there.
+Deliveries (DELIVER_SM, DATA_SM) are bounded by the size of the window. ENQUIRE_LINK and UNBIND always find a place,
+because a full window must not keep us from asking whether the client is still there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pdu import CommandId
 
-from .states import RESPONSE
+from .states import DELIVERIES, RESPONSE
 from .timers import NEVER
 
 #: SMPP 3.4 §5.1.4: 0x00000001 to 0x7FFFFFFF, then from the beginning.
@@ -21,7 +21,7 @@ class Request(NamedTuple):
     """One request that waits for its response."""
 
     command_id: CommandId
-    #: What the application knows a DELIVER_SM by.
+    #: What the application knows a delivery by.
     token: object
     #: When it counts as not answered.
     deadline: int
@@ -33,7 +33,7 @@ class Window:
     __slots__ = ("_delivering", "_last", "_open", "size", "timeout")
 
     def __init__(self, size: int, timeout: int, *, last: int = 0) -> None:
-        """At most `size` DELIVER_SM, each `timeout` milliseconds (0: as long as it takes); `last` was used before."""
+        """At most `size` deliveries, each `timeout` milliseconds (0: as long as it takes); `last` was used before."""
         self.size = size
         self.timeout = timeout
         self._last = last
@@ -48,24 +48,28 @@ class Window:
 
     @property
     def room(self) -> int:
-        """How many more DELIVER_SM may go out."""
+        """How many more deliveries may go out."""
         return self.size - self._delivering
 
     @property
     def delivering(self) -> int:
-        """How many DELIVER_SM are outstanding."""
+        """How many deliveries are outstanding."""
         return self._delivering
 
-    def put(self, command_id: CommandId, token: object, now: int) -> int:
-        """Note a request that goes out now and return its sequence_number, one that no outstanding request has."""
+    def number(self) -> int:
+        """The next sequence_number, one that no outstanding request has."""
         sequence = self._last
         while True:
             sequence = sequence + 1 if sequence < LAST_SEQUENCE else 1
             if sequence not in self._open:
-                break
-        self._last = sequence
+                self._last = sequence
+                return sequence
+
+    def put(self, command_id: CommandId, token: object, now: int) -> int:
+        """Note a request that goes out now and return its sequence_number."""
+        sequence = self.number()
         self._open[sequence] = Request(command_id, token, now + self.timeout if self.timeout else NEVER)
-        if command_id is CommandId.DELIVER_SM:
+        if command_id in DELIVERIES:
             self._delivering += 1
         return sequence
 
@@ -105,5 +109,5 @@ class Window:
 
     def _forget(self, sequence: int, request: Request) -> None:
         del self._open[sequence]
-        if request.command_id is CommandId.DELIVER_SM:
+        if request.command_id in DELIVERIES:
             self._delivering -= 1

@@ -108,7 +108,7 @@ def test_a_set_that_never_becomes_whole_expires_with_a_receipt(start, connect):
     answer = esme.submit(part, esm_class=0x40)
     # Each round takes its time; a millisecond is over soon.
     while gateway.call(gateway.gateway.store.find(int(answer.message_id))) is None:
-        gateway.call(gateway.gateway.submission.sweep())
+        gateway.call(gateway.gateway.submission.parts.sweep())
     assert "stat:EXPIRED" in esme.receipts(1)[answer.message_id]
 
 

@@ -530,9 +530,9 @@ def test_wrong_pdus_are_answered_and_the_link_lives(run: Run) -> None:
         async with world() as here:
             client = await here.bound()
             for number in range(1, 200):
-                client.send(b"".join(part.to_bytes(4) for part in (16, 0x100 + number, 0, number)))
+                client.send(b"".join(part.to_bytes(4) for part in (16, 0x200 + number, 0, number)))
             answers = [await client.receive() for _ in range(199)]
-            assert {type(answer) for answer in answers} <= {GenericNack, type(answers[2])}
+            assert {type(answer) for answer in answers} == {GenericNack}
             assert all(answer.command_status == CommandStatus.ESME_RINVCMDID for answer in answers)
             assert type(await client.ask(EnquireLink())) is EnquireLinkResp
 

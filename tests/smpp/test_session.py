@@ -17,6 +17,7 @@ from pdu import (
     BindTransceiverResp,
     BindTransmitter,
     BindTransmitterResp,
+    CancelSm,
     CommandId,
     CommandStatus,
     DataSm,
@@ -28,6 +29,7 @@ from pdu import (
     GenericNack,
     Pdu,
     QuerySm,
+    ReplaceSm,
     SubmitMulti,
     SubmitSm,
     SubmitSmResp,
@@ -208,17 +210,28 @@ def test_a_broken_submit_sm_is_answered_and_the_next_one_taken(session_in: Any, 
 # What needs no application -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pdu", [SubmitMulti(), DataSm(), QuerySm(message_id="1")])
-def test_what_is_not_offered_is_refused_in_its_own_response_without_reading_it(
-    pdu: Pdu, session_in: Any, said: Any
-) -> None:
-    for frame in (encode(pdu), header(18, pdu.command_id, 0, 0) + b"\xff\xff"):
-        session = session_in(State.BOUND_TRX)
-        session.receive(frame, NOW)
-        (answer,) = said(session)
-        assert answer.command_id == pdu.command_id | 0x80000000
-        assert answer.command_status == CommandStatus.ESME_RINVCMDID
-        assert session.ending is None
+@pytest.mark.parametrize("pdu", [SubmitMulti(), DataSm(), QuerySm(message_id="1"), CancelSm(), ReplaceSm()])
+def test_an_operation_that_cannot_be_read_is_refused_in_its_own_response(pdu: Pdu, session_in: Any, said: Any) -> None:
+    session = session_in(State.BOUND_TRX)
+    session.receive(header(18, pdu.command_id, 0, 7) + b"\xff\xff", NOW)
+    (answer,) = said(session)
+    assert (answer.command_id, answer.sequence_number) == (pdu.command_id | 0x80000000, 7)
+    assert answer.command_status != 0
+    assert (session.submitted, session.ending) == (0, None)
+
+
+@pytest.mark.parametrize("pdu", [SubmitMulti(), DataSm(), QuerySm(message_id="1"), CancelSm(), ReplaceSm()])
+def test_an_unbind_waits_for_the_answer_to_every_operation(pdu: Pdu, session_in: Any, said: Any) -> None:
+    session = session_in(State.BOUND_TRX)
+    pdu.sequence_number = 5
+    ((asked, frame),) = session.receive(encode(pdu) + encode(Unbind(sequence_number=6)), NOW)
+    assert (type(asked), frame) == (type(pdu), encode(pdu))
+    assert said(session) == []
+    session.respond_error(pdu.command_id, 5, CommandStatus.ESME_RSYSERR)
+    refused, unbound = said(session)
+    assert (refused.command_id, refused.command_status) == (pdu.command_id | 0x80000000, CommandStatus.ESME_RSYSERR)
+    assert type(unbound) is UnbindResp
+    assert session.ending == Ending(How.UNBOUND, "unbound by the client")
 
 
 @pytest.mark.parametrize("command_id", [0x0A, 0x111, 0x7FFFFFFF, CommandId.OUTBIND, CommandId.ALERT_NOTIFICATION])
@@ -382,7 +395,7 @@ def test_an_unbind_does_not_wait_for_ever(session_in: Any, said: Any) -> None:
     session.tick(NOW + 60_000)
     (answer,) = said(session)
     assert type(answer) is UnbindResp
-    assert session.ending == Ending(How.UNBOUND, "unbound by the client, 1 SUBMIT_SM were not answered")
+    assert session.ending == Ending(How.UNBOUND, "unbound by the client, 1 requests were not answered")
 
 
 def test_our_unbind_is_answered(session_in: Any, said: Any) -> None:

@@ -1,0 +1,144 @@
+"""What the fields of a SUBMIT_SM mean: pure pieces that every way in uses."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from pdu import (
+    BadHeader,
+    CommandId,
+    CommandStatus,
+    DataSm,
+    Segment,
+    SubmitSm,
+    Tag,
+    decode,
+    format_relative,
+    parse_time,
+    segment_of,
+    user_data,
+)
+
+from ..model import KIND_OF, Command, Kind, Message, Millis, Notify, Progress
+from .account import AccountState
+from .refusal import Refusal
+
+# `#id` names a Telegram chat (smsc HTTP API, `phones`).
+_CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z").match
+
+#: Seconds that a relative time can say; no message lives so long (`max_validity`).
+_LONGEST = 31 * 86400
+
+_SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
+
+
+def message_of(
+    pdu: SubmitSm,
+    frame: bytes,
+    id: int,
+    account: AccountState,
+    bind: int,
+    command: Command,
+    notify: Notify,
+    now: Millis,
+    expires: Millis,
+    progress: Progress,
+) -> Message:
+    return Message(
+        id=id,
+        account=account.name,
+        bind=bind,
+        sequence=pdu.sequence_number,
+        kind=KIND_OF[type(command)],
+        command=command,
+        source=pdu.source_addr,
+        source_ton=pdu.source_addr_ton,
+        source_npi=pdu.source_addr_npi,
+        destination=pdu.destination_addr,
+        destination_ton=pdu.dest_addr_ton,
+        destination_npi=pdu.dest_addr_npi,
+        priority=pdu.priority_flag,
+        registered_delivery=pdu.registered_delivery,
+        notify=notify,
+        data_coding=pdu.data_coding,
+        pdu=frame,
+        accepted_at=now,
+        expires=expires,
+        duplicate_window=account.window,
+        progress=progress,
+    )
+
+
+def request_of(frame: bytes) -> CommandId:
+    """Which operation a message came by; its response is of the same kind."""
+    return CommandId.SUBMIT_SM if frame[4:8] == _SUBMIT_SM else CommandId.DATA_SM
+
+
+def decoded(frame: bytes) -> SubmitSm:
+    """The PDU that a message came in, or one of its parts, read again."""
+    pdu = decode(frame)
+    if isinstance(pdu, DataSm):
+        return as_submit(pdu)
+    assert isinstance(pdu, SubmitSm)
+    return pdu
+
+
+def as_submit(pdu: DataSm) -> SubmitSm:
+    """A DATA_SM as the SUBMIT_SM that says the same (SMPP 3.4 §4.7.1): it has no times of its own but the parameter
+    qos_time_to_live, in seconds (§5.3.2.9), and its text is always in message_payload."""
+    seconds = pdu.option(Tag.QOS_TIME_TO_LIVE)
+    return SubmitSm(
+        sequence_number=pdu.sequence_number,
+        service_type=pdu.service_type,
+        source_addr_ton=pdu.source_addr_ton,
+        source_addr_npi=pdu.source_addr_npi,
+        source_addr=pdu.source_addr,
+        dest_addr_ton=pdu.dest_addr_ton,
+        dest_addr_npi=pdu.dest_addr_npi,
+        destination_addr=pdu.destination_addr,
+        esm_class=pdu.esm_class,
+        registered_delivery=pdu.registered_delivery,
+        data_coding=pdu.data_coding,
+        validity_period=format_relative(min(seconds, _LONGEST)) if isinstance(seconds, int) else "",
+        tlvs=pdu.tlvs,
+    )
+
+
+def opened(pdu: SubmitSm) -> tuple[Segment | None, bytes, bytes]:
+    """Which part it is (None: it is whole), what stands in its header besides, its data."""
+    try:
+        return segment_of(pdu), *user_data(pdu)
+    except BadHeader as broken:
+        raise Refusal(CommandStatus.ESME_RSUBMITFAIL, str(broken)) from None
+
+
+def check_destination(kind: Kind, destination: str) -> None:
+    """What is no number is an e-mail address (its own convention checks it) or a chat of a bot, or a mistake."""
+    if kind is Kind.MAIL or (kind is Kind.BOT and _CHAT(destination)):
+        return
+    raise Refusal(CommandStatus.ESME_RINVDSTADR, "destination_addr is 3 to 20 digits, with or without a plus")
+
+
+def times(pdu: SubmitSm, account: AccountState, now: Millis) -> tuple[Millis, Millis]:
+    """schedule_delivery_time and validity_period (SMPP 3.4 §7.1.1) → when it is due, when it expires.
+
+    A schedule in the past means at once. A validity that ends before the message is due, or has ended, is refused.
+    """
+    due = now
+    if pdu.schedule_delivery_time:
+        due = max(now, _time(pdu.schedule_delivery_time, now, CommandStatus.ESME_RINVSCHED))
+    if not pdu.validity_period:
+        return due, due + account.validity
+    expires = _time(pdu.validity_period, now, CommandStatus.ESME_RINVEXPIRY)
+    if expires <= due:
+        raise Refusal(CommandStatus.ESME_RINVEXPIRY, "validity_period ends before the message is to be sent")
+    return due, min(expires, due + account.max_validity)
+
+
+def _time(value: str, now: Millis, status: CommandStatus) -> Millis:
+    try:
+        moment = parse_time(value, datetime.fromtimestamp(now / 1000, UTC))
+    except ValueError as wrong:
+        raise Refusal(status, str(wrong)) from None
+    return int(moment.timestamp() * 1000)

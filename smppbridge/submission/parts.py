@@ -1,0 +1,187 @@
+"""Long messages that come in parts: each part is durable before its response, the last one brings the whole with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pdu import Alphabet, CommandStatus, MessageState, Segment, SubmitSm, user_data
+
+from ..config import AccountConfig
+from ..lifecycle import Settled
+from ..model import Binary, Message, Millis, Notify, Part, Progress, Stage
+from ..smpp.link import Link
+from ..store.base import Duplicate, StoreFailed
+from .account import AccountState
+from .fields import decoded, message_of, request_of
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .station import Submission
+
+log = structlog.get_logger(__name__)
+
+ROK = CommandStatus.ESME_ROK
+
+
+class Parts:
+    """What `Submission` does with parts."""
+
+    def __init__(self, station: Submission) -> None:
+        self._station = station
+        #: Sets that are being joined, by the id of the part that made them whole.
+        self._deciding: dict[int, asyncio.Future[None]] = {}
+
+    async def take(
+        self, link: Link, account: AccountState, pdu: SubmitSm, frame: bytes, segment: Segment, now: Millis
+    ) -> None:
+        """One part: durable before its response; the last one brings the whole message with it."""
+        part = Part(
+            id=self._station.ids.next(now),
+            account=account.name,
+            bind=link.id,
+            source=pdu.source_addr,
+            destination=pdu.destination_addr,
+            reference=segment.reference,
+            total=segment.total,
+            number=segment.number,
+            registered_delivery=pdu.registered_delivery,
+            notify=account.notify(pdu.registered_delivery),
+            alphabet=account.alphabet_of(link.system_type),
+            pdu=frame,
+            accepted_at=now,
+            expires=now + int(account.config.parts_timeout * 1000),
+        )
+        station = self._station
+        request = request_of(frame)
+        station.begun(account)
+        try:
+            held = await station.store.hold(part)
+            if held.parts:
+                await self._decide(account, held.parts, now, last=held.id)
+            elif deciding := self._deciding.get(held.id):
+                # The same part again, while nobody knows what becomes of the whole: both get the same answer.
+                await asyncio.shield(deciding)
+            account.accepted += 1
+            link.respond_submit(pdu.sequence_number, ROK, account.write_id(held.id), request=request)
+        except Refusal as refusal:
+            station.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request)
+        except StoreFailed as failed:
+            station.answer_verdict(link, account, pdu.sequence_number, failed, request)
+        except Exception:
+            # Ours, and the client is answered all the same.
+            log.exception("a part failed", account=account.name)
+            status = CommandStatus.ESME_RSYSERR
+            station.refuse(link, account, pdu.sequence_number, status, "a mistake of the gateway", request)
+        finally:
+            station.done(account)
+
+    async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> None:
+        """Join a set; who sends its last part once more meanwhile waits for the word on the whole."""
+        deciding = self._deciding[last] = asyncio.get_running_loop().create_future()
+        try:
+            await self._join(account, parts, now, last=last)
+        except BaseException as error:
+            deciding.set_exception(error)
+            # Often nobody waits for it.
+            deciding.exception()
+            raise
+        else:
+            deciding.set_result(None)
+        finally:
+            del self._deciding[last]
+
+    async def _join(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0) -> None:
+        """Make one message of a whole set. Raises Refusal for the part with the id `last`; the others, which were
+        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (promise 3)."""
+        try:
+            message = self._read_joined(account, parts, now)
+            verdict = await self._station.store.join(message, parts)
+            if isinstance(verdict, StoreFailed):
+                raise verdict
+            if isinstance(verdict, Duplicate):
+                reason = f"identical message {verdict.id} was accepted a short time ago"
+                raise Refusal(account.duplicate_status, reason)
+        except Refusal as refusal:
+            await self._station.store.drop_parts([part for part in parts if part.id == last])
+            await self._end_parts(
+                account, [part for part in parts if part.id != last], MessageState.REJECTED, refusal.reason, now
+            )
+            raise
+        self._station.outlet.offer(message)
+        if self._station.journal.open(1):
+            self._station.say_accepted(message, parts=len(parts))
+
+    def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
+        """The prefix stands in the first part only, so the parts are joined before anything is read."""
+        pdus = [decoded(part.pdu) for part in parts]
+        first = pdus[0]
+        if any(pdu.data_coding != first.data_coding for pdu in pdus):
+            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, "the parts of one message differ in data_coding")
+        # A header that is more than the concatenation stands in every part; the first one's speaks for all.
+        header, _ = user_data(first)
+        body = b"".join(user_data(pdu)[1] for pdu in pdus)
+        alphabet = Alphabet(parts[0].alphabet)
+        message = self._station.read(account, parts[0].bind, alphabet, first, parts[0].pdu, header, body, now)
+        message.id = parts[0].id
+        return _speaking_for(parts, message)
+
+    async def _end_parts(
+        self, account: AccountState, parts: Sequence[Part], state: MessageState, reason: str, now: Millis
+    ) -> None:
+        """Acknowledged parts that will never be a message: one message that only says so, with their receipts."""
+        if not parts:
+            return
+        first = decoded(parts[0].pdu)
+        body = b"".join(user_data(decoded(part.pdu))[1] for part in parts)
+        message = message_of(
+            first,
+            parts[0].pdu,
+            parts[0].id,
+            account,
+            parts[0].bind,
+            Binary(data=body, data_coding=first.data_coding),
+            parts[0].notify,
+            parts[0].accepted_at,
+            parts[0].expires,
+            # Not due before it has ended: a dispatcher must never take it.
+            Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000),
+        )
+        message.duplicate_window = 0
+        verdict = await self._station.store.join(_speaking_for(parts, message), parts)
+        if isinstance(verdict, StoreFailed):
+            raise verdict
+        self._station.applied(
+            await self._station.store.apply([Settled(id=message.id, state=state, reason=reason)], now)
+        )
+
+    async def sweep(self) -> None:
+        """Settle the sets whose rest never came, and those that a crash left whole but not joined. At start, then
+        from time to time."""
+        now = self._station.clock()
+        for parts in await self._station.store.held_parts(now, 1000):
+            name = parts[0].account
+            account = self._station.accounts.get(name)
+            if account is None:
+                # Acknowledged once, so it ends, even if nobody is left to hear of it.
+                gone = AccountState(name, AccountConfig(allowed_networks=()))
+                await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
+            elif len(parts) == parts[0].total:
+                with contextlib.suppress(Refusal):
+                    await self._join(account, parts, now)
+            else:
+                reason = f"{len(parts)} of {parts[0].total} parts came in time"
+                await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
+
+
+def _speaking_for(parts: Sequence[Part], message: Message) -> Message:
+    """The message of these parts: those among them that asked get the receipts, each under its own id."""
+    asking = [part for part in parts if part.notify is not Notify.NOBODY]
+    message.part_ids = tuple(part.id for part in asking)
+    message.notify = asking[0].notify if asking else Notify.NOBODY
+    message.registered_delivery = asking[0].registered_delivery if asking else 0
+    return message
