@@ -121,7 +121,17 @@ class Settled(_Change, frozen=True, gc=False, kw_only=True):
     reason: str
 
 
-Change: TypeAlias = Taken | Began | Handed | Postponed | PassedOn | LedOn | Doubted | Looked | Reported | Settled
+class Cancelled(_Change, frozen=True, gc=False, kw_only=True):
+    """The client wants it no more (SMPP 3.4 §4.9). Only what no provider can have: it waits, or it was stored as begun
+    and was `recalled` from the queue before its request was written. Else nothing changes: look whether it ended."""
+
+    recalled: bool = False
+    reason: str
+
+
+Change: TypeAlias = (
+    Taken | Began | Handed | Postponed | PassedOn | LedOn | Doubted | Looked | Reported | Settled | Cancelled
+)
 
 # What follows --------------------------------------------------------------------------------------------------------
 
@@ -158,6 +168,7 @@ EVENTS = {
     "receipt": "the client answered the receipt with status 0",
     "dropped": "the receipt waited longer than receipts are kept",
     "resent": "the client sent it again and got the same id",
+    "replaced": "the client put another text or another time in its place while it waited",
 }
 
 #: SMPP 3.4 §5.2.28 (and 5.0 §4.7.15): the states that do not change any more. UNKNOWN ends a message with us when
@@ -205,6 +216,10 @@ def step(message: Message, change: Change, now: Millis) -> Step:
             return _reported(message, change, now)
         case Settled(state=state, err=err, reason=reason):
             return _finish(message, was, state, err, now, now, reason)
+        case Cancelled(recalled=recalled, reason=reason):
+            if was.stage in (Stage.WAITING, Stage.READY) or (was.stage is Stage.SENDING and recalled):
+                return _finish(message, was, MessageState.DELETED, 0, now, now, reason)
+            return Step(was)
     if was.stage is Stage.FINAL:
         return _after_the_end(message, change, now)
     if was.stage is Stage.SENT and not isinstance(change, Handed | Looked):

@@ -277,7 +277,8 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
     expires: Millis
     #: How long an identical message is refused, in milliseconds; 0 switches the one-minute rule off for it.
     duplicate_window: int = 0
-    #: Of a joined message: the ids under which its parts asked for a receipt.
+    #: The ids under which receipts go out, where that is not the message's own: of a joined message those of the parts
+    #: that asked for one, of a destination of a SUBMIT_MULTI the one id that the client was told.
     part_ids: tuple[int, ...] = ()
     progress: Progress = Progress()
 
@@ -360,6 +361,9 @@ class Incoming(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     prefix: str = ""
     #: Of our message that it replies to: the provider's id, where the provider tells that.
     reply_to: str = ""
+    #: No message at all: the subscriber `source` can be reached again, and the client behind `destination` wanted to
+    #: know (ALERT_NOTIFICATION, SMPP 3.4 §4.12). TON and NPI of both, as they were in the SUBMIT_SM.
+    alert: tuple[int, int, int, int] | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -12,7 +12,7 @@ from .secrets import is_secret
 from .tables import Config
 
 #: Tables and keys that are read once, at start-up.
-AFTER_RESTART = ("smpp.listeners", "smpp.max_pending", "http", "store", "log")
+AFTER_RESTART = ("smpp.listeners", "smpp.max_pending", "http", "store", "log", "control")
 
 #: Lists of tables: one line says that one of them changed.
 _LISTS = ("routes", "incoming")

@@ -134,6 +134,11 @@ class Tls(Table):
     #: With the chain up to, but not including, the root.
     certificate: Path
     key: Path
+    #: Older clients are refused.
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    #: Whether clients show a certificate of their own, and who signs those.
+    clients: Literal["none", "optional", "required"] = "none"
+    clients_ca: Path | None = None
 
 
 class Listener(Table):
@@ -141,6 +146,8 @@ class Listener(Table):
 
     listen: Address = "127.0.0.1:2775"
     tls: Tls | None = None
+    #: Balancers: what comes from there begins with the PROXY protocol, version 1 or 2, and is taken for whom it names.
+    proxy_from: tuple[NetworkText, ...] = ()
 
 
 class SmppConfig(Table):
@@ -165,6 +172,18 @@ class SmppConfig(Table):
     max_pending: Annotated[Whole, Unit("messages")] = Field(default=10_000, ge=1)
     #: Clients beyond this are closed at once.
     max_connections: Annotated[Whole, Unit("connections")] = Field(default=4096, ge=1)
+    #: The same for connections that have not bound, all together and from one address; and for all of one address. 0 is
+    #: unlimited.
+    max_unbound: Annotated[Whole, Unit("connections")] = Field(default=1024, ge=0)
+    max_unbound_per_address: Annotated[Whole, Unit("connections")] = Field(default=256, ge=0)
+    max_connections_per_address: Annotated[Whole, Unit("connections")] = Field(default=0, ge=0)
+    #: So many failed binds of an address pass, then each answer takes longer, up to this.
+    bind_failures: Annotated[Whole, Unit("binds")] = Field(default=5, ge=1)
+    bind_delay_max: Seconds = 10
+    #: An address that sends more is read from more slowly; 0 is unlimited.
+    max_pdu_rate: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), Unit("PDUs a second")] = 0
+    #: So many PDUs that cannot be read, from one address within a minute, and each further one costs a second.
+    max_bad_pdus: Annotated[Whole, Unit("PDUs a minute")] = Field(default=100, ge=0)
 
 
 class HttpConfig(Table):
@@ -178,6 +197,13 @@ class HttpConfig(Table):
     max_body: Annotated[Whole, Unit("octets")] = Field(default=1_048_576, ge=1024)
     #: Who may see /metrics.
     metrics_networks: tuple[NetworkText, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+class ControlConfig(Table):
+    """[control]: where commands such as `smppbridge capture` reach the running gateway."""
+
+    #: A Unix socket, mode 0600. auto: beside the store's file, with the ending .sock; off: none.
+    socket: str = Field(default="auto", min_length=1)
 
 
 class StoreConfig(Table):
@@ -218,6 +244,17 @@ class Handler(Table):
     retry_for: Seconds = 86400
 
 
+class OutbindConfig(Table):
+    """[accounts.NAME.outbind]: where we call a client that waits to be called (SMPP 3.4 §2.2.1)."""
+
+    address: Address
+    #: What we say: SMPP 3.4 §4.1.7. Empty: system_id of [smpp].
+    system_id: str = Field(default="", max_length=15)
+    password: str = Field(default="", max_length=8, repr=False)
+    #: Between two calls that led to no bind; doubled each time up to ten times as much.
+    retry: Seconds = 30
+
+
 class AccountConfig(Table):
     """[accounts.NAME]: one client (ESME); NAME is its system_id unless `system_id` says otherwise."""
 
@@ -237,9 +274,33 @@ class AccountConfig(Table):
     bind_types: tuple[BindType, ...] = ("transmitter", "receiver", "transceiver")
     #: At the same time.
     max_binds: Annotated[Whole, Unit("binds")] = Field(default=10, ge=1)
+    #: One more than that: it is refused, or the oldest is unbound for it.
+    binds_beyond: Literal["refuse", "replace"] = "refuse"
+    #: Over TLS only, with a certificate that has one of these names (CN, or DNS name) or fingerprints ("sha256:…").
+    client_certificates: tuple[str, ...] = ()
     #: Messages a second, 0 is unlimited; `burst` is how many may come at once (0: one second's worth).
     throughput: Rate = 0
     burst: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: Further limits, each of its own; 0 is unlimited.
+    per_minute: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    per_hour: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    per_day: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: What a long message in parts counts as, in all of these: one message, or as many as it has parts.
+    parts_count: Literal["each", "once"] = "each"
+    #: Accepted and not yet with a provider; 0 is unlimited.
+    max_waiting: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    #: Where to, from whom, and what it may send; a `*` at the end matches the rest. Empty: whatever it likes.
+    destinations: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    kinds: frozenset[Kind] = frozenset()
+    #: More than so many messages to one subscriber, each less than the gap after the one before, are refused (smsc.ru:
+    #: 50 and 30 s); 0: never.
+    flood_messages: Annotated[Whole, Unit("messages")] = Field(default=0, ge=0)
+    flood_gap: Seconds = 30
+    flood_status: str = "ESME_RSUBMITFAIL"
+    #: Requests that one bind may leave us to answer; beyond it we read no more from it, or answer ESME_RTHROTTLED.
+    submit_window: Annotated[Whole, Unit("requests")] = Field(default=2000, ge=1)
+    submit_window_full: Literal["pause", "throttle"] = "pause"
     #: SUBMIT_SM being stored at once for this account.
     max_pending: Annotated[Whole, Unit("messages")] = Field(default=2000, ge=1)
     #: Whether a refused SUBMIT_SM says why in additional_status_info_text; auto: to clients that bind with 5.0.
@@ -258,9 +319,17 @@ class AccountConfig(Table):
     max_validity: Seconds = 7 * 86400
     #: How long parts of a long message wait for each other.
     parts_timeout: Seconds = 3600
+    #: Which parts of a long message get a receipt: those that asked; or, if any asked, all, the first or the last.
+    parts_receipts: Literal["asked", "all", "first", "last"] = "asked"
     #: Undelivered receipts are kept this long, and this many.
     receipts_for: Seconds = 3 * 86400
     receipts_max: Annotated[Whole, Unit("receipts")] = Field(default=1_000_000, ge=1)
+    #: To any receiver, the least loaded one, or to the bind that sent the message as long as it is there.
+    receipts_to: Literal["any", "submitter"] = "any"
+    #: ALERT_NOTIFICATION when an absent subscriber can be reached: where set_dpf asked, for every message, or never.
+    alerts: Literal["asked", "always", "never"] = "asked"
+    #: `err` of a receipt that says the subscriber was absent.
+    alert_errors: tuple[Whole, ...] = (6,)
     #: Of the dates in receipts: an IANA name such as "Europe/Kyiv". Absolute times of clients carry their own offset.
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
@@ -272,6 +341,8 @@ class AccountConfig(Table):
     incoming_long: Literal["parts", "sar", "payload"] = "parts"
     #: See [accounts.NAME.handler].
     handler: Handler | None = None
+    #: See [accounts.NAME.outbind].
+    outbind: OutbindConfig | None = None
 
     def alphabet_at(self, system_type: str) -> Alphabet:
         """What data_coding 0 is for a client that gave this `system_type` at its bind: "ISO" makes it ISO-8859-1,
@@ -398,6 +469,16 @@ class IncomingRoute(Table):
     account: str
 
 
+class DistributionListConfig(Table):
+    """[distribution_lists.NAME]: who is behind a dl_name of SUBMIT_MULTI (SMPP 3.4 §4.5.1.2)."""
+
+    #: Who may send to it.
+    accounts: tuple[str, ...] = Field(min_length=1)
+    numbers: tuple[str, ...] = ()
+    #: One number a line, in addition; `#` begins a remark. Read when the configuration is read.
+    file: Path | None = None
+
+
 class Config(Table):
     """The whole file."""
 
@@ -405,10 +486,12 @@ class Config(Table):
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+    control: ControlConfig = ControlConfig()
     accounts: dict[str, AccountConfig]
     providers: dict[str, ProviderConfig]
     routes: tuple[Route, ...]
     incoming: tuple[IncomingRoute, ...] = ()
+    distribution_lists: dict[str, DistributionListConfig] = {}
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret that leaves in a request to a provider or a handler, and so might come back in an error."""

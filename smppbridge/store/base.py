@@ -22,7 +22,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..lifecycle import Change
-from ..model import Entry, Incoming, Kind, Message, Millis, Part, Receipt, Stage
+from ..model import Command, Entry, Incoming, Kind, Message, Millis, Notify, Part, Receipt, Stage
 
 
 class StoreFailed(Exception):
@@ -47,6 +47,8 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
 
 #: None: accepted and durable. Duplicate: not kept, on account of the first. StoreFailed: not kept.
 Verdict: TypeAlias = Duplicate | StoreFailed | None
+#: The same of several at once.
+Verdicts: TypeAlias = Sequence[Duplicate | None]
 Arrived: TypeAlias = Callable[[Sequence[tuple[Message, Verdict]]], None]
 
 
@@ -93,6 +95,37 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     named: str = ""
 
 
+class Replacement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a client puts in the place of a message that still waits (SMPP 3.4 §4.10, `Store.replace`)."""
+
+    id: int
+    command: Command
+    kind: Kind
+    registered_delivery: int
+    notify: Notify
+    due: Millis
+    expires: Millis
+    #: It was taken out of the queue of its lane, so that nobody holds the old one.
+    recalled: bool = False
+    detail: str = ""
+
+
+class Absent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A subscriber that could not be reached, and who wants to hear when it can (SMPP 3.4 §4.12)."""
+
+    account: str
+    #: Number without plus (`model.bare`), and as the client wrote it.
+    subscriber: str
+    destination: str
+    destination_ton: int
+    destination_npi: int
+    #: Who sent to it: esme_addr of the ALERT_NOTIFICATION.
+    source: str
+    source_ton: int
+    source_npi: int
+    at: Millis
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which messages to list; empty fields match everything. Newest first."""
 
@@ -116,6 +149,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counted by the store, for `/metrics` and `/readyz`; cheap enough for every scrape."""
 
     waiting: int
+    #: Messages of each account that no provider has for certain: WAITING, READY or SENDING. Zeroes may be left away.
+    unsent: dict[str, int]
     #: Messages a provider has, or may have.
     in_flight: int
     #: Rows of the outbox, by account.
@@ -146,6 +181,11 @@ class Store(Protocol):
         identical means same account, source, destination and command (kind and data), accepted less than
         `duplicate_window` before this one.
         """
+
+    async def accept_many(self, messages: Sequence[Message], known_as: int) -> Verdicts:
+        """Keep the messages that one SUBMIT_MULTI makes, in one transaction, each as in `accept`; raises StoreFailed,
+        and then none is kept. Those that are kept are found under `known_as` too, the id that the client is told
+        (`find_all`); it is an id of ours and never given again, whether a message has it or not."""
 
     async def hold(self, part: Part) -> Held:
         """Keep one part.
@@ -188,6 +228,11 @@ class Store(Protocol):
         (a callback may come before the answer of the send).
         """
 
+    async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
+        """Put another command and other times in the place of a message, in one transaction with a "replaced" line: it
+        is WAITING then, due as the replacement says. Only one that is WAITING, or READY or SENDING and recalled: None
+        where it is neither, or not there."""
+
     async def next_due(self) -> Millis:
         """When the earliest WAITING, SENT or DOUBT message is due; 0 if there is none."""
 
@@ -217,6 +262,13 @@ class Store(Protocol):
     async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> Arrival | None:
         """Keep a message from a subscriber for an account. None: this (provider, ref) was there already."""
 
+    async def absent(self, subscribers: Sequence[Absent]) -> None:
+        """Remember whom an account is to be told of; the same account and subscriber once, the latest."""
+
+    async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
+        """These (numbers without plus) can be reached: who is to hear of it gets a row of the outbox with
+        `Incoming.alert`, in the transaction that forgets the wish. Cheap where nobody has one."""
+
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         """Find each the subscriber's message that it answers, and remember that it does: `Incoming.ref`, or empty where
         there is none.
@@ -231,6 +283,17 @@ class Store(Protocol):
     async def find(self, id: int) -> Message | None:
         """The message with this id, or the one that the part with this id went into."""
 
+    async def find_all(self, id: int) -> Sequence[Message]:
+        """What a client may mean by an id: that message, the one that the part with this id went into, or all of a
+        SUBMIT_MULTI (`accept_many`). In order of their ids."""
+
+    async def find_part(self, id: int) -> Part | None:
+        """A part that is still held."""
+
+    async def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
+        """Messages of an account from a source to a destination, as they were written, that no provider has for
+        certain: WAITING, READY or SENDING. In order of their ids."""
+
     async def find_by_ref(self, provider: str, ref: str) -> Message | None:
         """The message that a provider calls so."""
 
@@ -242,6 +305,9 @@ class Store(Protocol):
 
     async def stats(self) -> Stats:
         """See `Stats`."""
+
+    def unsent_of(self, account: str) -> int:
+        """`Stats.unsent` of one account, at once: asked for every arrival that is limited by it."""
 
     async def last_id(self) -> int:
         """The highest id ever given (message or part), so that ids never repeat, even if the clock went back."""

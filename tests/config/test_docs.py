@@ -13,7 +13,19 @@ import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from smppbridge.config import AccountConfig, Handler, LegConfig, Listener, ProviderConfig, Route, Tls, check
+from smppbridge.config import (
+    AccountConfig,
+    ControlConfig,
+    DistributionListConfig,
+    Handler,
+    LegConfig,
+    Listener,
+    OutbindConfig,
+    ProviderConfig,
+    Route,
+    Tls,
+    check,
+)
 from smppbridge.config.mistakes import Unit
 from smppbridge.config.tables import HttpConfig, IncomingRoute, LogConfig, SmppConfig, StoreConfig
 from smppbridge.providers.registry import adapter_class, names
@@ -34,6 +46,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "[log]": LogConfig,
     "[accounts.NAME]": AccountConfig,
     "[accounts.NAME.handler]": Handler,
+    "[accounts.NAME.outbind]": OutbindConfig,
+    "[control]": ControlConfig,
+    "[distribution_lists.NAME]": DistributionListConfig,
     "[providers.NAME]": ProviderConfig,
     "[[routes]]": Route,
     "[[routes.cascade]]": LegConfig,
