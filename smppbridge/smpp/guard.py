@@ -1,0 +1,237 @@
+"""Who comes too often: what one address may open, and how long its binds wait. Pure: times are arguments, milliseconds.
+
+Everything is counted by address, because before a bind there is nothing else to know somebody by. The addresses of one
+IPv6 /64 count as one: that is what a single customer is given, and he may use another one for every connection.
+
+Guessing passwords is slowed down and never forbidden. After `bind_failures` failed binds of an address, each further
+bind from there waits before it is looked at: 1, 2, 4 … up to `bind_delay_max` seconds.
+
+* It waits whether it is right or wrong, and before its password is hashed. So the time tells nothing, a guesser who
+  hangs up early has only taken back his question, and a waiting bind costs us its connection and a timer.
+* Waiting binds do not queue: a colleague behind the same address waits as long as everybody there, once, and is never
+  locked out. What is left to a guesser is `max_unbound_per_address` guesses in each `bind_delay_max`.
+* A bind whose password is right forgives what failed under its own system_id. It does not forgive the rest: who has an
+  account of his own could otherwise guess at another one for ever. Each minute without a failure forgives one, so that
+  a client that gives up sooner than we answer (smpplib: 5 seconds) gets in some minutes after it was put right.
+
+What can go wrong: with a bind_delay_max near session_init_timeout a waiting bind is closed before it is answered
+(`check-config` says so). Somebody with tens of thousands of addresses is not slowed down by what is counted for each.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+import msgspec
+
+from ..config import SmppConfig
+from .throttle import Throttle
+
+_MINUTE = 60_000
+#: Addresses without a connection that are remembered for what they did; some 500 octets each.
+_REMEMBERED = 10_000
+#: system_ids told apart at one address, and shown in the log; what fails under further ones is counted together.
+_NAMES = 5
+
+
+class Full(StrEnum):
+    """Why a connection is not taken: the key of [smpp] that says so."""
+
+    CONNECTIONS = "max_connections"
+    ADDRESS = "max_connections_per_address"
+    UNBOUND = "max_unbound"
+    UNBOUND_ADDRESS = "max_unbound_per_address"
+
+
+class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What [smpp] says about addresses; 0 connections is unlimited. Milliseconds."""
+
+    max_connections: int
+    max_connections_per_address: int
+    max_unbound: int
+    max_unbound_per_address: int
+    bind_failures: int
+    bind_delay_max: int
+
+    @classmethod
+    def of(cls, config: SmppConfig) -> Rules:
+        """Read them from the settings."""
+        return cls(
+            max_connections=config.max_connections,
+            max_connections_per_address=config.max_connections_per_address,
+            max_unbound=config.max_unbound,
+            max_unbound_per_address=config.max_unbound_per_address,
+            bind_failures=config.bind_failures,
+            bind_delay_max=int(config.bind_delay_max * 1000),
+        )
+
+    def delay(self, failures: int) -> int:
+        """How long a bind waits after so many failures, in milliseconds."""
+        if failures < self.bind_failures:
+            return 0
+        return int(min(self.bind_delay_max, 1000 * 2 ** min(failures - self.bind_failures, 32)))
+
+    @property
+    def most_failures(self) -> int:
+        """More make no difference, and are not counted."""
+        return self.bind_failures + math.ceil(math.log2(max(self.bind_delay_max / 1000, 1)))
+
+
+class Visitor:
+    """One address: what it has open and what it did. There is one object for all of its connections, while they last
+    and some minutes longer."""
+
+    __slots__ = ("address", "connections", "failed_at", "failures", "said", "system_ids", "unbound")
+
+    def __init__(self, address: str) -> None:
+        #: As `place_of` says it: for the log.
+        self.address = address
+        self.connections = 0
+        #: Those among them that have not bound.
+        self.unbound = 0
+        #: system_id → failed binds that are not forgotten, `Rules.most_failures` at most in all; the oldest name first.
+        self.failures: dict[str, int] = {}
+        #: When the last one failed, or one was forgotten.
+        self.failed_at = 0
+        #: What was tried last, for the log.
+        self.system_ids: list[str] = []
+        #: Event → when its last line was written, and what happened since.
+        self.said: dict[str, tuple[int, int]] = {}
+
+    def __repr__(self) -> str:
+        failed = f" failures={sum(self.failures.values())}" if self.failures else ""
+        return f"<Visitor {self.address} connections={self.connections} unbound={self.unbound}{failed}>"
+
+    def forget(self, now: int) -> None:
+        """Forget one failure for each minute without one, and lines that were written long ago."""
+        forgotten = (now - self.failed_at) // _MINUTE if self.failures else 0
+        self.failed_at += forgotten * _MINUTE
+        while forgotten > 0 and self.failures:
+            name, count = next(iter(self.failures.items()))
+            if count > forgotten:
+                self.failures[name] = count - forgotten
+            else:
+                del self.failures[name]
+            forgotten -= count
+        self.said = {event: line for event, line in self.said.items() if now - line[0] < 2 * _MINUTE}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return not (self.connections or self.failures or self.said)
+
+
+class Guard:
+    """All addresses of a server. See the head of the module."""
+
+    def __init__(self, rules: Rules) -> None:
+        #: Replaced when the settings are read again.
+        self.rules = rules
+        #: Of all addresses, from when they are accepted.
+        self.connections = 0
+        self.unbound = 0
+        self.visitors: dict[str, Visitor] = {}
+        #: Those without a connection, in the order in which they left.
+        self._gone: dict[str, Visitor] = {}
+        #: Over all addresses, so that many of them do not fill the log either.
+        self._lines = Throttle(1, 60)
+
+    def __repr__(self) -> str:
+        return f"<Guard {self.connections} connections, {self.unbound} unbound, {len(self.visitors)} addresses>"
+
+    # Connections -----------------------------------------------------------------------------------------------------
+
+    def enter(self, address: IPv4Address | IPv6Address | None, now: int) -> tuple[Visitor, Full | None]:
+        """Somebody connects. Counts the connection as unbound, unless the second value says why it is not taken."""
+        visitor, rules = self._visitor(place_of(address), now), self.rules
+        for full, count, most in (
+            (Full.CONNECTIONS, self.connections, rules.max_connections),
+            (Full.ADDRESS, visitor.connections, rules.max_connections_per_address),
+            (Full.UNBOUND, self.unbound, rules.max_unbound),
+            (Full.UNBOUND_ADDRESS, visitor.unbound, rules.max_unbound_per_address),
+        ):
+            if most and count >= most:
+                return visitor, full
+        self._gone.pop(visitor.address, None)
+        self.connections += 1
+        self.unbound += 1
+        visitor.connections += 1
+        visitor.unbound += 1
+        return visitor, None
+
+    def bound(self, visitor: Visitor) -> None:
+        """One of its connections is bound now."""
+        self.unbound -= 1
+        visitor.unbound -= 1
+
+    def leave(self, visitor: Visitor, now: int, *, bound: bool) -> None:
+        """One of its connections is gone; `bound` as told before."""
+        if not bound:
+            self.bound(visitor)
+        self.connections -= 1
+        visitor.connections -= 1
+        if not visitor.connections:
+            self._keep(visitor, now)
+
+    # Binds -----------------------------------------------------------------------------------------------------------
+
+    def delay(self, visitor: Visitor, now: int) -> int:
+        """How long a bind that comes now waits before it is looked at, in milliseconds."""
+        visitor.forget(now)
+        return self.rules.delay(sum(visitor.failures.values()))
+
+    def failed(self, visitor: Visitor, system_id: str, now: int) -> bool:
+        """A bind failed that did not prove who it is. Tells whether the address is taken for a guesser by now."""
+        visitor.forget(now)
+        visitor.failed_at = now
+        failures = visitor.failures
+        name = system_id if system_id in failures or len(failures) < _NAMES else ""
+        if sum(failures.values()) < self.rules.most_failures:
+            failures[name] = failures.get(name, 0) + 1
+        visitor.system_ids = [*(old for old in visitor.system_ids if old != system_id), system_id][-_NAMES:]
+        return sum(failures.values()) > self.rules.bind_failures
+
+    def proved(self, visitor: Visitor, system_id: str) -> None:
+        """A bind had the right password: what failed under the same system_id was a mistake."""
+        visitor.failures.pop(system_id, None)
+
+    # Lines in the log ------------------------------------------------------------------------------------------------
+
+    def tell(self, visitor: Visitor, event: str, now: int) -> int:
+        """Something happened that is worth a line a minute: how often since the last line, or 0 for no line now."""
+        when, count = visitor.said.get(event, (now - _MINUTE, 0))
+        tells = now - when >= _MINUTE and self._lines.take(now)
+        visitor.said[event] = (now, 0) if tells else (when, count + 1)
+        if not visitor.connections:
+            self._keep(visitor, now)
+        return count + 1 if tells else 0
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _visitor(self, address: str, now: int) -> Visitor:
+        visitor = self.visitors.get(address)
+        if visitor is None:
+            visitor = Visitor(address)
+            self._keep(visitor, now)
+        return visitor
+
+    def _keep(self, visitor: Visitor, now: int) -> None:
+        """Remember an address that has no connection for what it did, while there is room; sweep the oldest out."""
+        gone = self._gone
+        gone.pop(visitor.address, None)
+        while gone:
+            oldest = next(iter(gone.values()))
+            oldest.forget(now)
+            if not oldest.idle and len(gone) < _REMEMBERED:
+                break
+            del gone[oldest.address], self.visitors[oldest.address]
+        gone[visitor.address] = self.visitors[visitor.address] = visitor
+
+
+def place_of(address: IPv4Address | IPv6Address | None) -> str:
+    """What counts as one address: "203.0.113.7", or the network "2001:db8::/64". "unknown" for what has none."""
+    if address is None:
+        return "unknown"
+    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
