@@ -1,6 +1,7 @@
 """The outbox against a store and links that only remember what they were given."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -12,6 +13,8 @@ from smppbridge.lifecycle import Settled
 from smppbridge.model import KIND_OF, Incoming, Message, Notify, Progress, Sms, Stage
 from smppbridge.store.memory import MemoryStore
 
+ids = itertools.count(100)
+
 
 class Wire:
     """A receiver with a window; what it is given waits until the test answers."""
@@ -20,7 +23,8 @@ class Wire:
     account = "demo"
     interface_version = 0x34
 
-    def __init__(self, window=10):
+    def __init__(self, window=10, id=0):
+        self.id = id or next(ids)
         self.window = window
         self.open = []
         self.seen = []

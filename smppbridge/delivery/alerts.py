@@ -1,0 +1,87 @@
+"""ALERT_NOTIFICATION: a subscriber who was absent can be reached again (SMPP 3.4 §4.12). Pure.
+
+A message ends undelivered because the subscriber was absent, and its client asked to hear when that changes: with the
+TLV set_dpf (§5.3.2.28) in the message, or for all of them in the settings. The store remembers who waits for whom, over
+restarts. Whatever tells later that this subscriber can be reached, for whichever account, makes a row of the outbox,
+which waits there with the receipts and goes out as an ALERT_NOTIFICATION.
+
+An alert is a hint and no receipt. A crash in the moment between the end of the message and the remembering loses it,
+and nothing answers it, so one that a broken connection swallows is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pdu import AlertNotification, MessageState, PduError, Tag, decode, tlv
+
+from ..config import AccountConfig
+from ..model import Incoming, Kind, Message, bare
+from ..store.base import Absent
+
+#: What gets through only to a telephone that is switched on. What a computer may show (Viber, Telegram, mail) tells
+#: nothing about the telephone.
+_REACHES = frozenset({Kind.SMS.value, Kind.BINARY.value, Kind.PING.value, Kind.HLR.value, Kind.CALL.value})
+
+#: SMPP 3.4 §5.3.2.30: ms_availability_status.
+_AVAILABLE = tlv(Tag.MS_AVAILABILITY_STATUS, 0)
+
+
+def absent(ended: Sequence[Message], accounts: Mapping[str, AccountConfig]) -> list[Absent]:
+    """Who could not be reached, of those that an account wants to hear of again. Of messages that have just ended."""
+    found = []
+    for message in ended:
+        progress = message.progress
+        if progress.state is MessageState.DELIVERED or not progress.err:
+            continue
+        config = accounts.get(message.account)
+        if config is not None and progress.err in config.alert_errors and _asked(message, config):
+            found.append(
+                Absent(
+                    account=message.account,
+                    subscriber=bare(message.destination),
+                    destination=message.destination,
+                    destination_ton=message.destination_ton,
+                    destination_npi=message.destination_npi,
+                    source=message.source,
+                    source_ton=message.source_ton,
+                    source_npi=message.source_npi,
+                    at=progress.done_at,
+                )
+            )
+    return found
+
+
+def reached(ended: Sequence[Message]) -> list[str]:
+    """Whom messages that have just ended have reached: numbers without plus."""
+    return [
+        bare(message.destination)
+        for message in ended
+        if message.progress.state is MessageState.DELIVERED
+        and (message.progress.channel or message.kind.value) in _REACHES
+    ]
+
+
+def _asked(message: Message, config: AccountConfig) -> bool:
+    if config.alerts != "asked":
+        return config.alerts == "always"
+    try:
+        return decode(message.pdu).option(Tag.SET_DPF) == 1
+    except PduError:
+        # A TLV of the wrong length asks for nothing.
+        return False
+
+
+def alert_notification(incoming: Incoming, interface_version: int) -> AlertNotification:
+    """The PDU for a row of the outbox that is an alert. Raises nothing; a client before 3.4 gets no TLV."""
+    assert incoming.alert is not None
+    source_ton, source_npi, esme_ton, esme_npi = incoming.alert
+    return AlertNotification(
+        source_addr_ton=source_ton,
+        source_addr_npi=source_npi,
+        source_addr=incoming.source,
+        esme_addr_ton=esme_ton,
+        esme_addr_npi=esme_npi,
+        esme_addr=incoming.destination,
+        tlvs=[_AVAILABLE] if interface_version >= 0x34 else [],
+    )
