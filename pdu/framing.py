@@ -67,6 +67,11 @@ class Framer:
         self._at = at + length
         return data[at : at + length]
 
+    @property
+    def rest(self) -> bytes:
+        """What was fed and is not handed out."""
+        return b"".join((self._data[self._at :], *self._later))
+
     def _gather(self) -> None:
         if self._at == len(self._data) and len(self._later) == 1:
             self._data = self._later[0]

@@ -15,7 +15,7 @@ import structlog
 from pdu import AlertNotification, CommandId, CommandStatus, DataSm, DeliverSm, Pdu, SubmitSm
 
 from .admission import Admission
-from .listening import peer_of
+from .listening import local_of, peer_of
 from .session import Answered, BindRequest, Ending, Event, How, Operation
 from .states import State
 
@@ -181,6 +181,11 @@ class Link(asyncio.Protocol):
         self._touch()
 
     @property
+    def local(self) -> str:
+        """Our end of the connection, as "host:port"."""
+        return local_of(self._transport)
+
+    @property
     def unwritten(self) -> int:
         """Octets that are not even with our own kernel."""
         return self.session.unsent + self._transport.get_write_buffer_size() if self._open else 0
@@ -325,6 +330,8 @@ class Link(asyncio.Protocol):
     def _let_in(self, request: BindRequest, admission: Admission) -> None:
         server = self._server
         self.account, self.bind_type, self.system_type = admission.account, request.bind_type, request.system_type
+        if self.session.tap is not None:
+            self.session.tap.bound()
         self.session.bind_accepted(server.config.system_id, reasons=admission.reasons)
         self._up = True
         server.stats.binds[self.bind_type] += 1

@@ -39,7 +39,14 @@ def load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
 
 
 def peer_of(transport: asyncio.Transport) -> str:
-    name = transport.get_extra_info("peername")
+    return _joined(transport.get_extra_info("peername"))
+
+
+def local_of(transport: asyncio.Transport) -> str:
+    return _joined(transport.get_extra_info("sockname"))
+
+
+def _joined(name: object) -> str:
     return join_address(*name[:2]) if isinstance(name, tuple) else ""
 
 

@@ -39,6 +39,7 @@ from .bound import Bound
 from .link import Application, Link
 from .listening import BACKLOG, join_address, load_certificate, open_socket
 from .session import BindRequest, Counters, Session
+from .tap import Taps
 from .timers import Limits
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -85,6 +86,8 @@ class SmppServer:
         self.stats = Stats()
         #: Every open connection, bound or not.
         self.links: dict[int, Link] = {}
+        #: Who captures what.
+        self.taps = Taps(self.links)
         #: Where it listens, as "host:port", once started.
         self.addresses: list[str] = []
         self._limits = Limits.of(config)
@@ -204,6 +207,7 @@ class SmppServer:
             return
         self.links[link.id] = link
         link.opened()
+        self.taps.opened(link)
 
     def closed(self, link: Link) -> None:
         """A connection is gone."""

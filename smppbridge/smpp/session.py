@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from struct import Struct
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -58,6 +58,9 @@ from ..config import BindType
 from .states import DELIVERIES, MOVES, OPERATIONS, RECEIVES, RESPONSE, SENDS, State, response_to, verdict
 from .timers import NEVER, Due, Limits, Timers
 from .window import Request, Window
+
+if TYPE_CHECKING:
+    from .tap import Tap
 
 #: SMPP 3.4 §5.2.4: what interface_version a client must speak to be sent TLVs at all.
 VERSION_3_4 = 0x34
@@ -199,6 +202,7 @@ class Session:
         "responded",
         "state",
         "submitted",
+        "tap",
         "wake_at",
     )
 
@@ -217,6 +221,8 @@ class Session:
         self.responded = 0
         #: Deliveries that went out.
         self.delivered = 0
+        #: Who looks at this session, if anybody does.
+        self.tap: Tap | None = None
         self._may_submit = False
         self._reasons = False
         self._binding: BindRequest | None = None
@@ -258,7 +264,7 @@ class Session:
 
     def _read(self, now: int) -> list[Event]:
         events: list[Event] = []
-        next_frame = self._framer.next
+        next_frame = self._framer.next if self.tap is None else self._next_seen
         submits = 0
         try:
             while not self._stopped and (frame := next_frame()) is not None:
@@ -278,6 +284,19 @@ class Session:
             self._timers.heard = now
             self._counters.received[CommandId.SUBMIT_SM] += submits
         return events
+
+    def _next_seen(self) -> bytes | None:
+        """The next frame of a session that somebody looks at."""
+        tap = self.tap
+        try:
+            frame = self._framer.next()
+        except FramingError:
+            if tap is not None:
+                tap.lost(self._framer.rest)
+            raise
+        if frame is not None and tap is not None:
+            tap.received(frame)
+        return frame
 
     def _take_broken(self, broken: BodyError, now: int, events: list[Event]) -> None:
         self._timers.heard = now
@@ -560,6 +579,8 @@ class Session:
         out = self._out
         if not out:
             return b""
+        if self.tap is not None:
+            self.tap.sent(out)
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
         counters = self._counters
