@@ -17,6 +17,9 @@ AFTER_RESTART = ("smpp.listeners", "smpp.max_pending", "http", "store", "log", "
 #: Lists of tables: one line says that one of them changed.
 _LISTS = ("routes", "incoming")
 
+#: Lists of which only the length is told: the log names nobody's number.
+_COUNTED = ("numbers",)
+
 
 def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTART) -> list[str]:
     """One line a change, such as `[accounts.demo] throughput: 0 → 50`; secrets only as "changed".
@@ -30,7 +33,8 @@ def diff(old: Config, new: Config, after_restart: tuple[str, ...] = AFTER_RESTAR
         elif secret:
             line = f"[{dotted(place[:-1])}] {place[-1]}: changed"
         else:
-            line = f"[{dotted(place[:-1])}] {place[-1]}: {_shown(before)} → {_shown(after)}"
+            counted = place[-1] in _COUNTED
+            line = f"[{dotted(place[:-1])}] {place[-1]}: {_shown(before, counted)} → {_shown(after, counted)}"
         path = ".".join(place)
         if any(path == name or path.startswith(f"{name}.") for name in after_restart):
             line += " (needs a restart)"
@@ -68,9 +72,9 @@ def _keys(table: Any) -> dict[str, Any]:
     return dict(table)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, counted: bool = False) -> str:
     if value is None:
         return "nothing"
-    if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+    if isinstance(value, tuple) and (counted or any(isinstance(item, BaseModel) for item in value)):
         return f"{len(value)} of them"
     return written(value)

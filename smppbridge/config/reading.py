@@ -14,7 +14,17 @@ from . import rules
 from .mistakes import ConfigError, Finding, worded
 from .rules import Adapters, Said, Tables
 from .secrets import MASK, Place, Source, Unreadable, open_sources
-from .tables import AccountConfig, Config, HttpConfig, IncomingRoute, ProviderConfig, Route, SmppConfig, Table
+from .tables import (
+    AccountConfig,
+    Config,
+    DistributionListConfig,
+    HttpConfig,
+    IncomingRoute,
+    ProviderConfig,
+    Route,
+    SmppConfig,
+    Table,
+)
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T", bound=Table)
@@ -68,9 +78,11 @@ def check(path: Path | str, adapters: Adapters | None = None, *, sealed: bool = 
     rules.check_providers(tables, adapters, said)
     rules.check_routes(tables, adapters, said)
     rules.check_incoming(tables, said)
+    lists = rules.read_lists(tables, said, sealed=sealed)
     if said.mistakes or config is None:
         return Checked(None, _once(said.mistakes), _once(said.warnings))
-    config = config.model_copy(update={"accounts": tables.accounts, "providers": tables.providers})
+    filled = {"accounts": tables.accounts, "providers": tables.providers, "distribution_lists": lists}
+    config = config.model_copy(update=filled)
     return Checked(config, (), _once(said.warnings))
 
 
@@ -125,6 +137,7 @@ def _tables(values: dict[str, Any]) -> Tables:
         providers=_named(ProviderConfig, providers),
         routes=_numbered(Route, values.get("routes")),
         incoming=_numbered(IncomingRoute, values.get("incoming")),
+        lists=_named(DistributionListConfig, values.get("distribution_lists")),
         account_names=frozenset(accounts if isinstance(accounts, dict) else ()),
         provider_names=frozenset(providers if isinstance(providers, dict) else ()),
     )

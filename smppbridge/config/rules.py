@@ -6,6 +6,7 @@ another. A rule says what it finds through `Said`; it never raises.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +17,13 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from pdu import CommandStatus
 
-from ..model import TEXTS, Kind
+from ..model import TEXTS, Kind, bare
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
 from .secrets import MASK, Opened, Place, Source, readable_by_others, secret_texts
 from .tables import (
     AccountConfig,
     Config,
+    DistributionListConfig,
     HttpConfig,
     IncomingRoute,
     LegConfig,
@@ -36,6 +38,11 @@ from .tables import (
 SYSTEM_ID_MAX = 15
 #: SMPP 3.4 §5.2.2: 9 octets with the NUL.
 PASSWORD_MAX = 8
+#: SMPP 3.4 §4.5.1.2: 21 octets with the NUL.
+DL_NAME_MAX = 20
+#: Destinations of one SUBMIT_MULTI, its lists expanded. They are read and stored in one go, and for that long nobody
+#: else is served: a thousand take some 30 ms.
+MAX_DESTINATIONS = 2000
 #: Legs of a cascade: `Message.number` has room for more, but nobody waits so long for a message.
 LEGS_MAX = 4
 #: What everybody knows: the passwords, the token and the secret of a rehearsal (conf/rehearsal.toml).
@@ -65,6 +72,7 @@ class Tables(NamedTuple):
     providers: dict[str, ProviderConfig]
     routes: dict[int, Route]
     incoming: dict[int, IncomingRoute]
+    lists: dict[str, DistributionListConfig]
     #: Names that stand in the file, with or without a mistake in their tables.
     account_names: frozenset[str]
     provider_names: frozenset[str]
@@ -519,3 +527,48 @@ def _carried(provider: ProviderConfig, adapters: Adapters | None) -> frozenset[K
     except Exception:
         # There is no such adapter: `check_providers` says so.
         return None
+
+
+# [distribution_lists] ------------------------------------------------------------------------------------------------
+
+#: 20 characters at most, because that is what destination_addr holds (SMPP 3.4 §4.5.1.1).
+_NUMBER = re.compile(r"(?=.{3,20}\Z)\+?[0-9]{3,}\Z").match
+
+
+def read_lists(tables: Tables, said: Said, *, sealed: bool) -> dict[str, DistributionListConfig]:
+    """The lists with the numbers of their files, which `sealed` leaves unread."""
+    lists = {}
+    for name, table in tables.lists.items():
+        place = ("distribution_lists", name)
+        if not (0 < len(name) <= DL_NAME_MAX and name.isascii() and name.isprintable()):
+            said.mistake(place, f"its name is no dl_name: expected 1 to {DL_NAME_MAX} printable ASCII characters")
+        for number, account in enumerate(table.accounts):
+            _check_there("accounts", account, tables.account_names, (*place, "accounts", number), said)
+        for at_place, written in enumerate(table.numbers):
+            if not _NUMBER(written):
+                said.mistake((*place, "numbers", at_place), "expected 3 to 20 digits, with or without a plus")
+        numbers = table.numbers
+        if table.file is not None and not sealed:
+            numbers += _numbers_in(table.file, (*place, "file"), said)
+        if not numbers and not (sealed and table.file):
+            said.mistake(place, "there is no number in it")
+        if len(set(map(bare, numbers))) > MAX_DESTINATIONS:
+            said.mistake(place, f"has more than {MAX_DESTINATIONS} numbers: a SUBMIT_MULTI to it would be refused")
+        lists[name] = table.model_copy(update={"numbers": numbers})
+    return lists
+
+
+def _numbers_in(file: Path, place: Place, said: Said) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        said.mistake(place, f"cannot be read: {error.strerror}")
+        return ()
+    except UnicodeDecodeError:
+        said.mistake(place, "expected text in UTF-8")
+        return ()
+    numbers = {line: text for line, all in enumerate(lines, 1) if (text := all.partition("#")[0].strip())}
+    if wrong := [line for line, text in numbers.items() if not _NUMBER(text)]:
+        others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        said.mistake(place, f"line {wrong[0]} is no number: expected 3 to 20 digits, with or without a plus{others}")
+    return tuple(numbers.values())

@@ -46,6 +46,10 @@ def uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tu
     for name, path in zip(("/etc/smppbridge/tls.pem", "/etc/smppbridge/tls.key"), certificate, strict=True):
         assert name in text
         text = text.replace(name, str(path))
+    staff = tmp_path / "staff.txt"
+    staff.write_text("79990000003\n", encoding="utf-8")
+    assert "/etc/smppbridge/staff.txt" in text
+    text = text.replace("/etc/smppbridge/staff.txt", str(staff))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for name in re.findall(r'^[^#\n]*credential = "([^"]+)"', text, re.MULTILINE):
         (tmp_path / name).write_text("0123456789abcdef\n", encoding="utf-8")
@@ -76,6 +80,7 @@ def test_every_example_in_it_holds(uncommented: Path) -> None:
     adapters = {provider.adapter for provider in settings.providers.values()}
     assert adapters == {"iba", "naimar", "omnicell", "sandbox", "smsc", "smsgate"}
     assert len(settings.routes) == 4
+    assert len(settings.distribution_lists["staff"].numbers) == 3
 
 
 @pytest.mark.parametrize(
