@@ -7,10 +7,12 @@ folder the process was started in.
 """
 
 from .changes import diff
+from .dialects import Dialect
 from .mistakes import ConfigError, Finding
 from .networks import plain, within
+from .patterns import Patterns
 from .reading import Checked, check, load, peek
-from .rules import Adapter, Adapters
+from .rules import MAX_DESTINATIONS, Adapter, Adapters
 from .secrets import MASK, is_secret, mask, secret_texts
 from .tables import (
     AccountConfig,
@@ -48,6 +50,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ControlConfig",
+    "Dialect",
     "DistributionListConfig",
     "Finding",
     "Handler",

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pdu import Alphabet
 
 from ..model import Kind
+from .dialects import Dialect
 from .mistakes import Unit
 from .secrets import secret_texts
 
@@ -332,8 +333,8 @@ class AccountConfig(Table):
     alert_errors: tuple[Whole, ...] = (6,)
     #: Of the dates in receipts: an IANA name such as "Europe/Kyiv". Absolute times of clients carry their own offset.
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts.
-    vendor_tlvs: Switch = True
+    #: The vendor's TLVs 0x2000-0x2002 (cost, flags, parts) in receipts; None: as the dialect says.
+    vendor_tlvs: Switch | None = None
     #: Of messages from subscribers. auto: the default alphabet where every character fits, else UCS2; latin1: the same
     #: with data_coding 3; ucs2: always UCS2.
     incoming_coding: Literal["auto", "latin1", "ucs2"] = "auto"
@@ -343,6 +344,13 @@ class AccountConfig(Table):
     handler: Handler | None = None
     #: See [accounts.NAME.outbind].
     outbind: OutbindConfig | None = None
+    #: See [accounts.NAME.dialect]; the name of a profile is short for it.
+    dialect: Dialect = Dialect()
+
+    @property
+    def tells_vendor_tlvs(self) -> bool:
+        """Whether TLVs of the vendor's own go to this client."""
+        return self.dialect.vendor_tlvs if self.vendor_tlvs is None else self.vendor_tlvs
 
     def alphabet_at(self, system_type: str) -> Alphabet:
         """What data_coding 0 is for a client that gave this `system_type` at its bind: "ISO" makes it ISO-8859-1,

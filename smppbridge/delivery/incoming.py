@@ -26,7 +26,7 @@ from pdu import (
     tlv,
 )
 
-from ..config import AccountConfig, IncomingRoute
+from ..config import AccountConfig, IncomingRoute, Patterns
 from ..model import Incoming, bare
 
 #: SMPP 3.4 §4.6.1: source_addr and destination_addr have 21 octets with the NUL.
@@ -55,14 +55,9 @@ def account_for(incoming: Incoming, routes: Sequence[IncomingRoute]) -> str:
 def _fits(incoming: Incoming, route: IncomingRoute) -> bool:
     if route.provider not in ("", incoming.provider):
         return False
-    number = incoming.destination.removeprefix("+")
-    if route.destination and not any(_matches(number, wanted.removeprefix("+")) for wanted in route.destination):
+    if route.destination and not Patterns(route.destination).fit(incoming.destination):
         return False
     return not route.prefix or any(_begins(incoming, word.casefold()) for word in route.prefix)
-
-
-def _matches(number: str, wanted: str) -> bool:
-    return number.startswith(wanted[:-1]) if wanted.endswith("*") else number == wanted
 
 
 def _begins(incoming: Incoming, word: str) -> bool:
@@ -159,7 +154,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 def _options(incoming: Incoming, account: AccountConfig, interface_version: int) -> list[Tlv]:
     """The provider's id of it, by which the client may answer it."""
     ref = incoming.ref
-    if interface_version < 0x34 or not account.vendor_tlvs or not (0 < len(ref) <= _ID_MAX and ref.isascii()):
+    if interface_version < 0x34 or not account.tells_vendor_tlvs or not (0 < len(ref) <= _ID_MAX and ref.isascii()):
         return []
     return [tlv(VendorTag.INCOMING_ID, ref)]
 

@@ -49,7 +49,7 @@ def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_vers
     tlvs: list[Tlv] = []
     # SMPP 3.3 has no optional parameters.
     if interface_version >= 0x34:
-        tlvs = _tlvs(receipt, id, account.vendor_tlvs)
+        tlvs = _tlvs(receipt, id, account.tells_vendor_tlvs)
         if len(text) > _SHORT_MESSAGE_MAX:
             tlvs.append(Tlv(Tag.MESSAGE_PAYLOAD, text))
             text = b""

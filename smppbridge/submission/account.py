@@ -24,20 +24,29 @@ class AccountState:
         "config",
         "conventions",
         "duplicate_status",
+        "flood",
+        "flood_status",
+        "limited",
         "max_pending",
         "max_validity",
+        "max_waiting",
         "name",
         "pending",
+        "rates",
+        "read_id",
         "refused",
         "resent",
+        "sets",
         "silent",
-        "throttle",
+        "submit_window",
         "validity",
         "window",
+        "write_id",
     )
 
-    def __init__(self, name: str, config: AccountConfig) -> None:
+    def __init__(self, name: str, config: AccountConfig, store: Waiting) -> None:
         self.name = name
+        self._store = store
         self.pending = 0
         self.accepted = 0
         self.resent = 0
@@ -58,20 +67,103 @@ class AccountState:
         self.max_validity = int(config.max_validity * 1000)
         #: Who hears of a message whose registered_delivery is not set (smsc.ru, SMPP statuses).
         self.silent = Notify.HTTP if config.handler else Notify.NOBODY
+        #: A message id as responses tell it to this client; `str` itself, unless its dialect says otherwise.
+        self.write_id = config.dialect.write_response_id
+        #: What it gives back as a message_id; None: no id of ours.
+        self.read_id = config.dialect.read_id
 
-    def admit(self, now: Millis) -> None:
-        """Whether one more may be taken from this client now, whatever it says. Raises Refusal."""
+    def _limit(self, config: AccountConfig) -> None:
+        """Limits in the form in which one that is off costs nothing; what was counted under the old ones stays."""
+        self.rates.apply(
+            config.throughput,
+            config.burst,
+            per_minute=config.per_minute,
+            per_hour=config.per_hour,
+            per_day=config.per_day,
+        )
+        self._rated = bool(self.rates)
+        self.sets = (self.sets or Sets()) if self._rated and config.parts_count == "once" else None
+        self._destinations = Patterns(config.destinations)
+        self._senders = Patterns(config.senders)
+        self._kinds = config.kinds
+        if config.flood_messages:
+            self.flood = self.flood or Flood(0, 0)
+            self.flood.most, self.flood.gap = config.flood_messages, int(config.flood_gap * 1000)
+        else:
+            self.flood = None
+        self.flood_status = CommandStatus[config.flood_status]
+        self._picky = bool(self._destinations or self._senders or self._kinds or self.flood)
+
+    def admit(self, now: Millis, count: int = 1) -> None:
+        """Whether so many more may be taken from this client now, whatever they say; all of them or none. They count
+        in every rate then, and in no rate if one is in the way. Raises Refusal."""
         if self.pending >= self.max_pending:
-            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{self.max_pending} messages of yours are being stored")
-        if not self.throttle.take(now):
-            raise Refusal(CommandStatus.ESME_RTHROTTLED, f"more than {self.throttle.rate:g} messages a second")
+            self.over(
+                "max_pending", CommandStatus.ESME_RMSGQFUL, f"{self.max_pending} messages of yours are being stored"
+            )
+        if self.max_waiting and self._store.unsent_of(self.name) + self.pending + count > self.max_waiting:
+            reason = f"{self.max_waiting} messages of yours wait for a provider"
+            self.over("max_waiting", CommandStatus.ESME_RMSGQFUL, reason)
+        if self._rated and count and (exceeded := self.rates.take(now, count)):
+            self.over(exceeded.limit, CommandStatus.ESME_RTHROTTLED, exceeded.reason)
+
+    def admit_once(self, pdu: SubmitSm, now: Millis) -> None:
+        """`admit` where a long message in parts counts once (`limits.Sets`)."""
+        assert self.sets is not None
+        try:
+            segment = segment_of(pdu)
+        except BadHeader:
+            segment = None
+        if segment is None:
+            self.admit(now)
+            return
+        key = (pdu.source_addr, pdu.destination_addr, segment.reference, segment.total)
+        self.admit(now, self.sets.weight(key, segment.number, now))
+        self.sets.saw(key, segment.number, segment.total, now + int(self.config.parts_timeout * 1000))
 
     def judge(self, kind: Kind, destination: str, source: str, now: Millis) -> None:
-        """Whether this client may send such a message. Raises Refusal."""
+        """Whether this client may send such a message; it counts as one to its subscriber then. Raises Refusal."""
+        if not self._picky:
+            return
+        if self._kinds and kind not in self._kinds:
+            reason = f"this account may not send {kind.value}, only {_named(sorted(self._kinds))}"
+            self.over("kinds", CommandStatus.ESME_RSUBMITFAIL, reason)
+        if self._destinations and not self._destinations.fit(destination):
+            reason = f"this account may send to {_named(self.config.destinations)} alone"
+            self.over("destinations", CommandStatus.ESME_RINVDSTADR, reason)
+        if self._senders and not self._senders.fit(source):
+            reason = f"source_addr of this account is {_named(self.config.senders)}"
+            self.over("senders", CommandStatus.ESME_RINVSRCADR, reason)
+        if self.flood is not None and (wait := self.flood.take(bare(destination), now)):
+            reason = (
+                f"more than {self.flood.most} messages to one subscriber at gaps under {lasting(self.flood.gap)}, "
+                f"free again in {lasting(wait)}"
+            )
+            self.over("flood_messages", self.flood_status, reason)
 
-    def write_id(self, id: int) -> str:
-        """A message id as this client is told it."""
-        return str(id)
+    def over(self, limit: str, status: CommandStatus, reason: str) -> NoReturn:
+        """Count and refuse what goes over a limit; `limit` is its key in the settings."""
+        self.limited[limit] += 1
+        raise Refusal(status, reason)
+
+    def give_back(self, at: Millis, destination: str = "") -> None:
+        """What was admitted at that time is refused for another reason: nobody pays for that. With a destination, it
+        had been judged too."""
+        if self._rated:
+            self.rates.give_back(at)
+        if self.flood is not None and destination:
+            self.flood.give_back(bare(destination), at)
+
+    def congestion(self, outstanding: int, now: Millis) -> int:
+        """How near the next refusal is, for a bind with so many unanswered requests: congestion_state, 0 to 99, of
+        which 80 to 89 is the best use of us and 90 to 99 nearly too much (SMPP 5.0 §4.8.4.18)."""
+        level = max(
+            self.pending / self.max_pending,
+            self._store.unsent_of(self.name) / self.max_waiting if self.max_waiting else 0.0,
+            self.rates.throttle.level(now),
+            outstanding / self.submit_window,
+        )
+        return min(99, int(level * 100))
 
     def alphabet_of(self, system_type: str) -> Alphabet:
         """What data_coding 0 is over such a bind."""

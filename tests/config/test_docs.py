@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from smppbridge.config import (
     AccountConfig,
     ControlConfig,
+    Dialect,
     DistributionListConfig,
     Handler,
     LegConfig,
@@ -47,6 +48,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[accounts.NAME]": AccountConfig,
     "[accounts.NAME.handler]": Handler,
     "[accounts.NAME.outbind]": OutbindConfig,
+    "[accounts.NAME.dialect]": Dialect,
     "[control]": ControlConfig,
     "[distribution_lists.NAME]": DistributionListConfig,
     "[providers.NAME]": ProviderConfig,
