@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from .constants import DataCoding, Tag
+from .constants import CommandStatus, DataCoding, Tag
 from .declaration import DataSm, DeliverSm, SubmitMulti, SubmitSm
 from .text import CODINGS, Alphabet, Coding, encode_text
 
@@ -29,7 +29,14 @@ _PORTS_WIDE = 0x05
 
 
 class BadHeader(ValueError):
-    """The user data cannot be read, for the reason given: its header or its SAR parameters contradict themselves."""
+    """The user data cannot be read, for the reason given: its header or its SAR parameters contradict themselves.
+
+    SMPP 3.4 §5.1.3 has statuses for what is wrong with an optional parameter, and none for a header in the user data.
+    """
+
+    def __init__(self, reason: str, status: CommandStatus = CommandStatus.ESME_RSUBMITFAIL) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Segment(NamedTuple):
@@ -118,7 +125,8 @@ def segment_of(pdu: Carrier) -> Segment | None:
     sar = _sar_of(pdu)
     for one in (segment, sar):
         if one is not None and not 1 <= one.number <= one.total:
-            raise BadHeader(f"part {one.number} of {one.total}")
+            status = CommandStatus.ESME_RSUBMITFAIL if one is segment else CommandStatus.ESME_RINVOPTPARAMVAL
+            raise BadHeader(f"part {one.number} of {one.total}", status)
     if segment is not None and sar is not None and segment[1:] != sar[1:]:
         raise BadHeader("the header and the SAR parameters name different parts")
     found = segment or sar
@@ -133,7 +141,7 @@ def _sar_of(pdu: Carrier) -> Segment | None:
     if reference is None or total is None or number is None:
         return None
     if (len(reference), len(total), len(number)) != (2, 1, 1):
-        raise BadHeader("the SAR parameters are not of 2, 1 and 1 octets")
+        raise BadHeader("the SAR parameters are not of 2, 1 and 1 octets", CommandStatus.ESME_RINVPARLEN)
     return Segment(int.from_bytes(reference, "big"), total[0], number[0])
 
 

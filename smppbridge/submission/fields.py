@@ -110,7 +110,7 @@ def opened(pdu: SubmitSm) -> tuple[Segment | None, bytes, bytes]:
     try:
         return segment_of(pdu), *user_data(pdu)
     except BadHeader as broken:
-        raise Refusal(CommandStatus.ESME_RSUBMITFAIL, str(broken)) from None
+        raise Refusal(broken.status, str(broken)) from None
 
 
 def check_destination(kind: Kind, destination: str) -> None:

@@ -95,7 +95,7 @@ class Submission:
         self._tasks: set[asyncio.Task[None]] = set()
         self.parts = Parts(self)
         self._log = structlog.get_logger("submission")
-        self.accounts = {name: AccountState(name, config) for name, config in accounts.items()}
+        self.accounts = {name: AccountState(name, config, store) for name, config in accounts.items()}
         self.open = True
         self._idle = asyncio.Event()
 
@@ -107,6 +107,10 @@ class Submission:
         now = self.clock()
         try:
             self.admit(account, pdu, now)
+        except Refusal as refusal:
+            self.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request_of(frame))
+            return
+        try:
             header, body = b"", pdu.short_message
             if pdu.tlvs or pdu.esm_class & _UDHI:
                 segment, header, body = opened(pdu)
@@ -116,6 +120,7 @@ class Submission:
             alphabet = account.alphabet_of(link.system_type)
             message = self.read(account, link.id, alphabet, pdu, frame, header, body, now)
         except Refusal as refusal:
+            account.give_back(now)
             self.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request_of(frame))
             return
         self._pending += 1
@@ -150,7 +155,9 @@ class Submission:
                     id = account.write_id(message.id)
                     link.respond_submit(message.sequence, ROK, id, request=request_of(message.pdu))
                 accepted.append(message)
-            elif link is not None:
+                continue
+            account.give_back(message.accepted_at, message.destination)
+            if link is not None:
                 self.answer_verdict(link, account, message.sequence, verdict, request_of(message.pdu))
         for message in accepted:
             # The others wait on disk, where the dispatcher looks when something is due.
@@ -223,13 +230,18 @@ class Submission:
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
         if self._pending >= self._max_pending:
-            raise Refusal(CommandStatus.ESME_RMSGQFUL, f"{self._max_pending} messages are being stored, all clients")
-        account.admit(now)
+            reason = f"{self._max_pending} messages are being stored, all clients"
+            account.over("max_pending of [smpp]", CommandStatus.ESME_RMSGQFUL, reason)
         # SMPP 3.4 §5.2.14 has 0 to 3; 5.0 §4.7.18 adds 4.
         if pdu.priority_flag > 4:
             raise Refusal(CommandStatus.ESME_RINVPRTFLG, "priority_flag is 0 to 4")
         if pdu.replace_if_present_flag:
             raise Refusal(CommandStatus.ESME_RREPLACEFAIL, "replace_if_present_flag is not offered, send with 0")
+        # The last, because it counts.
+        if account.sets is None:
+            account.admit(now)
+        else:
+            account.admit_once(pdu, now)
 
     def read(
         self,
@@ -254,11 +266,12 @@ class Submission:
                 conventions=account.conventions,
             )
         except Malformed as malformed:
+            if pdu.sm_default_msg_id and not body:
+                raise Refusal(CommandStatus.ESME_RINVDFTMSGID, "there are no predefined messages") from None
             raise Refusal(malformed.status, malformed.reason) from None
         kind = KIND_OF[type(command)]
         if not _NUMBER(destination):
             check_destination(kind, destination)
-        account.judge(kind, destination, pdu.source_addr, now)
         route = self.outlet.route_of(account.name, kind, destination, pdu.source_addr)
         if not route.providers:
             raise Refusal(CommandStatus.ESME_RSUBMITFAIL, route.why)
@@ -271,6 +284,8 @@ class Submission:
             progress = self.outlet.opening(pdu.priority_flag, route.providers, cascade=bool(route.legs))
         if progress is None:
             progress = Progress(stage=Stage.WAITING, due=due)
+        # The last, because it counts.
+        account.judge(kind, destination, pdu.source_addr, now)
         notify = account.notify(pdu.registered_delivery)
         return message_of(pdu, frame, self.ids.next(now), account, bind, command, notify, now, expires, progress)
 
@@ -291,7 +306,7 @@ class Submission:
             if name in self.accounts:
                 self.accounts[name].apply(config)
             else:
-                self.accounts[name] = AccountState(name, config)
+                self.accounts[name] = AccountState(name, config, self.store)
 
     async def drain(self) -> None:
         """Take no more; wait until what was taken is answered."""
