@@ -123,6 +123,9 @@ class _Nowhere:
     def accept(self, message: Message, arrived: Arrived) -> None:
         arrived([(message, None)])
 
+    def unsent_of(self, account: str) -> int:
+        return 0
+
 
 class _Tray:
     """The dispatcher's end: takes the message."""

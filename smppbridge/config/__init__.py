@@ -42,6 +42,7 @@ from .tables import (
 
 __all__ = [
     "MASK",
+    "MAX_DESTINATIONS",
     "AccountConfig",
     "Adapter",
     "Adapters",
@@ -61,6 +62,7 @@ __all__ = [
     "LogConfig",
     "Network",
     "OutbindConfig",
+    "Patterns",
     "ProviderConfig",
     "Route",
     "Seconds",

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ..config import LegConfig, ProviderConfig, Route
+from ..config import LegConfig, Patterns, ProviderConfig, Route
 from ..model import Kind, Message, Onward
 from ..providers.base import Provider
 from .cascade import Leg, can_go_as
@@ -50,16 +50,13 @@ class _Rule(msgspec.Struct, frozen=True, gc=False):
     """What is left of a route once account and kind are known."""
 
     prefixes: tuple[str, ...]
-    sources: frozenset[str]
-    source_prefixes: tuple[str, ...]
+    sources: Patterns
     decision: Decision
 
     def fits(self, destination: str, source: str) -> bool:
         if self.prefixes and not destination.lstrip("+").startswith(self.prefixes):
             return False
-        if not self.sources and not self.source_prefixes:
-            return True
-        return source in self.sources or source.startswith(self.source_prefixes)
+        return not self.sources or self.sources.fit(source)
 
 
 def carries(
@@ -121,8 +118,7 @@ class Router:
             rules.append(
                 _Rule(
                     prefixes=tuple(prefix.lstrip("+") for prefix in route.destination),
-                    sources=frozenset(source for source in route.source if not source.endswith("*")),
-                    source_prefixes=tuple(source[:-1] for source in route.source if source.endswith("*")),
+                    sources=Patterns(route.source),
                     decision=decision,
                 )
             )

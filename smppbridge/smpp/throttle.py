@@ -42,3 +42,18 @@ class Throttle:
             return False
         self._full_at = full_at
         return True
+
+    def wait(self, now: float, count: int = 1) -> float | None:
+        """Milliseconds until `count` more may pass; None: never, they are more than come at once."""
+        if not self._interval:
+            return 0.0
+        if count > self.burst:
+            return None
+        full_at = max(now, min(self._full_at, now + self._span))
+        return max(0.0, full_at + self._interval * count - now - self._span)
+
+    def level(self, now: float) -> float:
+        """How full it would be with one more, 0 to 1; just above that nothing passes."""
+        if not self._interval:
+            return 0.0
+        return min(max(0.0, self._full_at - now), self._span) / (self._span + self._interval)

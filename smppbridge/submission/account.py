@@ -1,24 +1,48 @@
-"""An account while the gateway runs: what is counted for it, and its settings in the form the hot path wants them."""
+"""An account while the gateway runs: what is counted for it, and its settings in the form the hot path wants them.
+
+Its limits are asked in two steps. `admit`, before anything is read: being stored, waiting, rates and quotas, the same
+for every message. `judge`, once it is known what the message is: kinds, destinations, senders, and floods to one
+subscriber. A refusal names its limit with the number and says when there is room again, where that is known. What was
+let in and is refused for another reason afterwards (its text, its route, a duplicate, the store) is given back to the
+quotas and to the flood limit, though not to `throughput`: see `limits`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import NoReturn, Protocol
 
-from pdu import Alphabet, CommandStatus
+from pdu import Alphabet, BadHeader, CommandStatus, SubmitSm, segment_of
 
-from ..config import AccountConfig
-from ..model import Kind, Millis, Notify
-from ..smpp.throttle import Throttle
+from ..config import AccountConfig, Patterns
+from ..model import Kind, Millis, Notify, bare
+from .limits import Flood, Rates, Sets, lasting
 from .refusal import Refusal
 
 # By this name because looking a member up in its enum costs more than what is done with it on the hot path.
 _BY_SMPP = Notify.SMPP
+
+#: Values of one setting that a reason names; all of them would fill the parameter that it stands in.
+_NAMED = 3
+
+
+class Waiting(Protocol):
+    """What an account asks the store, where its waiting messages are limited."""
+
+    def unsent_of(self, account: str) -> int: ...
 
 
 class AccountState:
     """What is counted for an account while the gateway runs, and its settings in the form the hot path wants them."""
 
     __slots__ = (
+        "_destinations",
+        "_kinds",
+        "_picky",
+        "_rated",
+        "_senders",
+        "_store",
         "accepted",
         "alphabet",
         "config",
@@ -50,7 +74,12 @@ class AccountState:
         self.pending = 0
         self.accepted = 0
         self.resent = 0
+        #: Answered with an error, by the status; and those of them that met a limit, by its key in the settings.
         self.refused: Counter[str] = Counter()
+        self.limited: Counter[str] = Counter()
+        self.rates = Rates()
+        self.flood: Flood | None = None
+        self.sets: Sets | None = None
         self.apply(config)
 
     def apply(self, config: AccountConfig) -> None:
@@ -60,7 +89,9 @@ class AccountState:
         self.conventions = config.conventions
         self.duplicate_status = CommandStatus[config.duplicate_status]
         self.max_pending = config.max_pending
-        self.throttle = Throttle(config.throughput, config.burst)
+        self.max_waiting = config.max_waiting
+        self.submit_window = config.submit_window
+        self._limit(config)
         # In milliseconds
         self.window = int(config.duplicate_window * 1000)
         self.validity = int(config.default_validity * 1000)
@@ -146,12 +177,14 @@ class AccountState:
         self.limited[limit] += 1
         raise Refusal(status, reason)
 
-    def give_back(self, at: Millis, destination: str = "") -> None:
-        """What was admitted at that time is refused for another reason: nobody pays for that. With a destination, it
-        had been judged too."""
+    def give_back(self, at: Millis) -> None:
+        """What was admitted at that time is refused for another reason: nobody pays for that."""
         if self._rated:
             self.rates.give_back(at)
-        if self.flood is not None and destination:
+
+    def forget(self, destination: str, at: Millis) -> None:
+        """What was judged at that time was not kept: it counts as none to its subscriber."""
+        if self.flood is not None:
             self.flood.give_back(bare(destination), at)
 
     def congestion(self, outstanding: int, now: Millis) -> int:
@@ -172,3 +205,9 @@ class AccountState:
     def notify(self, registered_delivery: int) -> Notify:
         """Who hears of a message: asked are bits 1-0 and bit 4 (SMPP 3.4 §5.2.17)."""
         return _BY_SMPP if registered_delivery & 0x13 else self.silent
+
+
+def _named(values: Iterable[str]) -> str:
+    names = list(values)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -11,6 +11,8 @@ from pdu import (
     CommandStatus,
     DataSm,
     Segment,
+    SmeAddress,
+    SubmitMulti,
     SubmitSm,
     Tag,
     decode,
@@ -72,14 +74,17 @@ def message_of(
 
 def request_of(frame: bytes) -> CommandId:
     """Which operation a message came by; its response is of the same kind."""
-    return CommandId.SUBMIT_SM if frame[4:8] == _SUBMIT_SM else CommandId.DATA_SM
+    return CommandId.SUBMIT_SM if frame[4:8] == _SUBMIT_SM else CommandId(int.from_bytes(frame[4:8]))
 
 
 def decoded(frame: bytes) -> SubmitSm:
-    """The PDU that a message came in, or one of its parts, read again."""
+    """The PDU that a message came in, or one of its parts, read again. Of a SUBMIT_MULTI what holds for all of its
+    destinations, so none is named: it stands in the message."""
     pdu = decode(frame)
     if isinstance(pdu, DataSm):
         return as_submit(pdu)
+    if isinstance(pdu, SubmitMulti):
+        return as_submit_to(pdu, SmeAddress())
     assert isinstance(pdu, SubmitSm)
     return pdu
 
@@ -101,6 +106,31 @@ def as_submit(pdu: DataSm) -> SubmitSm:
         registered_delivery=pdu.registered_delivery,
         data_coding=pdu.data_coding,
         validity_period=format_relative(min(seconds, _LONGEST)) if isinstance(seconds, int) else "",
+        tlvs=pdu.tlvs,
+    )
+
+
+def as_submit_to(pdu: SubmitMulti, to: SmeAddress) -> SubmitSm:
+    """The SUBMIT_SM that says to one destination what a SUBMIT_MULTI says to all of them (SMPP 3.4 §4.5)."""
+    return SubmitSm(
+        sequence_number=pdu.sequence_number,
+        service_type=pdu.service_type,
+        source_addr_ton=pdu.source_addr_ton,
+        source_addr_npi=pdu.source_addr_npi,
+        source_addr=pdu.source_addr,
+        dest_addr_ton=to.dest_addr_ton,
+        dest_addr_npi=to.dest_addr_npi,
+        destination_addr=to.destination_addr,
+        esm_class=pdu.esm_class,
+        protocol_id=pdu.protocol_id,
+        priority_flag=pdu.priority_flag,
+        schedule_delivery_time=pdu.schedule_delivery_time,
+        validity_period=pdu.validity_period,
+        registered_delivery=pdu.registered_delivery,
+        replace_if_present_flag=pdu.replace_if_present_flag,
+        data_coding=pdu.data_coding,
+        sm_default_msg_id=pdu.sm_default_msg_id,
+        short_message=pdu.short_message,
         tlvs=pdu.tlvs,
     )
 

@@ -66,11 +66,16 @@ class Parts:
             elif deciding := self._deciding.get(held.id):
                 # The same part again, while nobody knows what becomes of the whole: both get the same answer.
                 await asyncio.shield(deciding)
+            if held.id != part.id:
+                # It came again; once is enough.
+                account.give_back(now)
             account.accepted += 1
             link.respond_submit(pdu.sequence_number, ROK, account.write_id(held.id), request=request)
         except Refusal as refusal:
+            account.give_back(now)
             station.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request)
         except StoreFailed as failed:
+            account.give_back(now)
             station.answer_verdict(link, account, pdu.sequence_number, failed, request)
         except Exception:
             # Ours, and the client is answered all the same.
@@ -101,6 +106,8 @@ class Parts:
         try:
             message = self._read_joined(account, parts, now)
             verdict = await self._station.store.join(message, parts)
+            if verdict is not None:
+                account.forget(message.destination, now)
             if isinstance(verdict, StoreFailed):
                 raise verdict
             if isinstance(verdict, Duplicate):
@@ -168,7 +175,7 @@ class Parts:
             account = self._station.accounts.get(name)
             if account is None:
                 # Acknowledged once, so it ends, even if nobody is left to hear of it.
-                gone = AccountState(name, AccountConfig(allowed_networks=()))
+                gone = AccountState(name, AccountConfig(allowed_networks=()), self._station.store)
                 await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
             elif len(parts) == parts[0].total:
                 with contextlib.suppress(Refusal):

@@ -156,7 +156,8 @@ class Submission:
                     link.respond_submit(message.sequence, ROK, id, request=request_of(message.pdu))
                 accepted.append(message)
                 continue
-            account.give_back(message.accepted_at, message.destination)
+            account.give_back(message.accepted_at)
+            account.forget(message.destination, message.accepted_at)
             if link is not None:
                 self.answer_verdict(link, account, message.sequence, verdict, request_of(message.pdu))
         for message in accepted:
