@@ -28,6 +28,7 @@ from .constants import (
     Ton,
     VendorTag,
     explain_status,
+    status_for,
 )
 from .declaration import (
     PDUS,
@@ -153,6 +154,7 @@ __all__ = [
     "segment_of",
     "split_sar",
     "split_text",
+    "status_for",
     "tlv",
     "user_data",
 ]

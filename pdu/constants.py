@@ -193,6 +193,27 @@ EXPLANATIONS: dict[int, str] = {
 }
 
 
+#: What a client that speaks less than 5.0 is told instead of a status that only 5.0 has (0x100 to 0x112, 5.0 §4.7.6):
+#: all of them permanent, as those are, so that nobody tries again for nothing.
+BEFORE_5_0: dict[int, CommandStatus] = {
+    CommandStatus.ESME_RSERTYPUNAUTH: CommandStatus.ESME_RINVSERTYP,
+    CommandStatus.ESME_RPROHIBITED: CommandStatus.ESME_RSUBMITFAIL,
+    CommandStatus.ESME_RSERTYPUNAVAIL: CommandStatus.ESME_RINVSERTYP,
+    CommandStatus.ESME_RSERTYPDENIED: CommandStatus.ESME_RINVSERTYP,
+    CommandStatus.ESME_RINVDCS: CommandStatus.ESME_RSUBMITFAIL,
+    CommandStatus.ESME_RINVSRCADDRSUBUNIT: CommandStatus.ESME_RINVOPTPARAMVAL,
+    CommandStatus.ESME_RINVDSTADDRSUBUNIT: CommandStatus.ESME_RINVOPTPARAMVAL,
+}
+
+
+def status_for(interface_version: int, command_status: int) -> int:
+    """A command_status as a client that bound with this interface_version knows it. A vendor's own (0x400 to 0x4FF)
+    were there before 5.0 and stay."""
+    if interface_version >= 0x50 or not 0x100 <= command_status < 0x400:
+        return command_status
+    return BEFORE_5_0.get(command_status, CommandStatus.ESME_RUNKNOWNERR)
+
+
 def explain_status(command_status: int) -> str:
     """Return the name of a command_status and what it says, also of one that has no name here."""
     if command_status in EXPLANATIONS:

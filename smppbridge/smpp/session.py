@@ -46,11 +46,13 @@ from pdu import (
     QuerySm,
     ReplaceSm,
     SubmitMulti,
+    SubmitMultiResp,
     SubmitSm,
     Tag,
     Unbind,
     decode,
     encode,
+    status_for,
     tlv,
 )
 
@@ -448,6 +450,7 @@ class Session:
         """
         if self.ending is not None:
             return
+        status = status_for(self.interface_version, status)
         self._counters.count_refused(request, status)
         response = _pdu(response_to(request), sequence, command_status=status)
         if reason and self._reasons:
@@ -456,9 +459,14 @@ class Session:
         self.respond(response)
 
     def respond(self, pdu: Pdu) -> None:
-        """Answer an operation with a response of its own."""
+        """Answer an operation with a response of its own. Its statuses are those that the client's version knows."""
         if self.ending is None:
             self.responded += 1
+            if pdu.command_status:
+                pdu.command_status = status_for(self.interface_version, pdu.command_status)
+            if isinstance(pdu, SubmitMultiResp):
+                for refused in pdu.unsuccess_smes:
+                    refused.error_status_code = status_for(self.interface_version, refused.error_status_code)
             self._put(encode(pdu), pdu.command_id)
             if self._timers.leaving:
                 self._finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pdu import PDUS, CommandId, CommandStatus, EsmClass, RegisteredDelivery
-from pdu.constants import EXPLANATIONS, explain_status
+from pdu.constants import BEFORE_5_0, EXPLANATIONS, explain_status, status_for
 
 WITHOUT_RESPONSE = {CommandId.GENERIC_NACK, CommandId.OUTBIND, CommandId.ALERT_NOTIFICATION}
 
@@ -49,3 +49,25 @@ def test_flags_take_what_they_do_not_name() -> None:
     assert wanted & RegisteredDelivery.RECEIPT_MASK == RegisteredDelivery.RECEIPT_ON_FAILURE
     assert wanted & RegisteredDelivery.INTERMEDIATE
     assert RegisteredDelivery(0xE0) == 0xE0
+
+
+@pytest.mark.parametrize("status", CommandStatus)
+def test_only_clients_of_5_0_are_told_what_only_5_0_has(status: CommandStatus) -> None:
+    assert status_for(0x50, status) == status_for(0x51, status) == status
+    for version in (0, 0x33, 0x34, 0x4F):
+        told = status_for(version, status)
+        assert told < 0x100
+        assert (told == status) is (status < 0x100)
+        # An error stays one, and one that is known.
+        assert bool(told) is bool(status)
+        assert told in EXPLANATIONS
+
+
+@pytest.mark.parametrize("status", [0x400, 0x4FF, 0x500])
+def test_the_vendors_own_statuses_are_older_than_5_0(status: int) -> None:
+    assert status_for(0x34, status) == status
+
+
+def test_nothing_that_cannot_be_mended_is_told_as_if_it_passed() -> None:
+    temporary = {CommandStatus.ESME_RTHROTTLED, CommandStatus.ESME_RMSGQFUL, CommandStatus.ESME_RSYSERR}
+    assert not temporary & set(BEFORE_5_0.values())
