@@ -258,6 +258,8 @@ def _check_password(name: str, table: dict[str, Any], account: AccountConfig | N
     elif len(given) > 1:
         said.mistake(place, f"has several passwords: {', '.join(given)}; keep one of them")
     elif account is not None and account.password != MASK and len(account.password) > PASSWORD_MAX:
+        if account.dialect.cut_passwords:
+            return
         said.warning(
             (*place, given[0]),
             f"longer than the {PASSWORD_MAX} characters of SMPP 3.4: many clients cut it and cannot bind",

@@ -154,3 +154,31 @@ def test_what_is_no_hash_is_a_mistake(stored: str) -> None:
 )
 def test_addresses(peer: str, address: str) -> None:
     assert str(address_of(peer)) == address
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given", "passes"),
+    [
+        ("smsc.ru", "longer-than-that", True),
+        ("smsc.ru", "longer-t", False),
+        ("kannel", "longer-than-that", True),
+        ("kannel", "longer-t", True),
+        ("kannel", "longer-", False),
+        ("kannel", "longer-th", False),
+        ("kannel", "longer-than-thaT", False),
+        ("kannel", "", False),
+    ],
+)
+def test_a_dialect_takes_a_password_that_was_cut_off(dialect: str, given: str, passes: bool) -> None:
+    client = account(password="longer-than-that", allowed_networks=["192.0.2.0/24"], dialect=dialect)
+    request = BindRequest(bind_type="transceiver", system_id="long", password=given)
+    found = asyncio.run(Doorkeeper({"long": client}).admit(request, NEIGHBOUR))
+    assert found.status == (CommandStatus.ESME_ROK if passes else CommandStatus.ESME_RINVPASWD)
+
+
+def test_a_short_password_is_taken_as_a_whole_only() -> None:
+    client = account(password="short", allowed_networks=["192.0.2.0/24"], dialect="kannel")
+    for given in ("", "s", "shor", "short "):
+        request = BindRequest(bind_type="transceiver", system_id="short", password=given)
+        found = asyncio.run(Doorkeeper({"short": client}).admit(request, NEIGHBOUR))
+        assert found.status == CommandStatus.ESME_RINVPASWD
