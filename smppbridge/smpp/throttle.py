@@ -44,7 +44,8 @@ class Throttle:
         return True
 
     def wait(self, now: float, count: int = 1) -> float | None:
-        """Milliseconds until `count` more may pass; None: never, they are more than come at once."""
+        """Milliseconds until `count` more may pass, which `take` has just refused; None: never, they are more than may
+        come at once."""
         if not self._interval:
             return 0.0
         if count > self.burst:

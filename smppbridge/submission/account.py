@@ -150,7 +150,7 @@ class AccountState:
             return
         key = (pdu.source_addr, pdu.destination_addr, segment.reference, segment.total)
         self.admit(now, self.sets.weight(key, segment.number, now))
-        self.sets.saw(key, segment.number, segment.total, now + int(self.config.parts_timeout * 1000))
+        self.sets.saw(key, segment.number, segment.total, now, int(self.config.parts_timeout * 1000))
 
     def judge(self, kind: Kind, destination: str, source: str, now: Millis) -> None:
         """Whether this client may send such a message; it counts as one to its subscriber then. Raises Refusal."""

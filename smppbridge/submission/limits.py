@@ -275,20 +275,21 @@ class Sets:
 
     def weight(self, key: tuple[object, ...], number: int, now: Millis) -> int:
         """As how many messages this part counts: 1, or 0 if another part of its set has paid."""
-        seen, until = self._sets.get(key, (0, 0))
-        return 0 if seen and until > now and not seen >> number & 1 else 1
+        return 0 if self._fits(key, number, now) else 1
 
-    def saw(self, key: tuple[object, ...], number: int, total: int, until: Millis) -> None:
-        """The part was let in."""
-        seen = self._sets.get(key, (0, 0))[0]
-        if seen >> number & 1:
-            # A repetition, or a new set under a reference that is used again.
-            seen = 0
-        seen |= 1 << number
+    def saw(self, key: tuple[object, ...], number: int, total: int, now: Millis, keep: Millis) -> None:
+        """The part was let in; its set is remembered for `keep` milliseconds from now."""
+        # Where it does not fit it is a repetition, or the first of a new set under a reference that is used again.
+        seen = self._fits(key, number, now) | 1 << number
         if seen.bit_count() == total:
             del self._sets[key]
             return
-        self._sets[key] = seen, until
+        self._sets[key] = seen, now + keep
         self._sets.move_to_end(key)
         if len(self._sets) > self.size:
             self._sets.popitem(last=False)
+
+    def _fits(self, key: tuple[object, ...], number: int, now: Millis) -> int:
+        """The parts of the set that this one belongs to; 0 if it begins a new one."""
+        seen, until = self._sets.get(key, (0, 0))
+        return seen if until > now and not seen >> number & 1 else 0

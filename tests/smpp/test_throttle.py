@@ -69,3 +69,31 @@ def test_never_more_than_the_burst_and_the_rate(rate: float, burst: int, times: 
     for first, begin in enumerate(passed):
         for last, end in enumerate(passed[first:], start=first):
             assert last - first + 1 <= burst + (end - begin) * rate / 1000 + 1e-3
+
+
+@given(
+    rate=st.floats(0.1, 1000),
+    burst=st.integers(1, 50),
+    comings=st.lists(st.tuples(st.integers(-500, 2_000), st.integers(1, 60)), min_size=1, max_size=50),
+)
+def test_the_wait_is_as_long_as_it_says(rate: float, burst: int, comings: list[tuple[int, int]]) -> None:
+    throttle, now = Throttle(rate, burst), 1_000_000.0
+    for step, count in comings:
+        now += step
+        if throttle.take(now, count):
+            continue
+        wait = throttle.wait(now, count)
+        if wait is None:
+            assert count > burst
+        else:
+            now += wait
+            assert not throttle.take(now - 0.01, count)
+            assert throttle.take(now, count)
+
+
+def test_the_level_says_how_full_it_is_with_one_more() -> None:
+    throttle = Throttle(10, 9)
+    assert [throttle.level(0) for _ in range(10) if throttle.take(0)] == pytest.approx([n / 10 for n in range(1, 10)])
+    assert throttle.level(450) == pytest.approx(0.45)
+    assert throttle.level(-3_600_000) == pytest.approx(0.9)
+    assert Throttle(0).level(0) == 0
