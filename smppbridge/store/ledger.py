@@ -23,7 +23,7 @@ import apsw
 from ..lifecycle import Change, Doubted, Handed, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rows, rules
-from .base import Applied, Arrival, Duplicate, Held, Verdict, Wanted
+from .base import Absent, Applied, Arrival, Duplicate, Held, Replacement, Verdict, Verdicts, Wanted
 from .recent import Recent
 from .statements import SQL, Bulk, ask
 
@@ -34,6 +34,8 @@ _INSERT_OUTBOX = Bulk("insert_outbox", 13)
 _UPSERT_REFERENCES = Bulk("upsert_references", 3)
 _INSERT_PARKED = Bulk("insert_parked", 4)
 _INSERT_PARTS = Bulk("insert_parts", len(rows.PART) + 1)
+_INSERT_MULTI = Bulk("insert_multi", 2)
+_KEEP_ABSENT = Bulk("keep_absent", len(rows.ABSENT))
 _SETS_HELD = Bulk("sets_held", 5)
 _SETS_JOINED = Bulk("sets_joined", 6)
 
@@ -57,6 +59,8 @@ class Counts:
         #: WAITING messages by priority: also where to look for those that are due.
         self.waiting: Counter[int] = Counter()
         self.in_flight = 0
+        #: Messages that no provider has for certain, by account.
+        self.unsent: Counter[str] = Counter()
         self.outbox: Counter[Queue] = Counter()
         #: The highest id ever given.
         self.highest = 0
@@ -69,6 +73,9 @@ class Counts:
 
     def all_waiting(self) -> int:
         return sum(list(self.waiting.values()))
+
+    def all_unsent(self) -> dict[str, int]:
+        return {account: count for account, count in list(self.unsent.items()) if count}
 
     def receipts(self, account: str) -> int:
         """That wait for a client of the account."""
@@ -88,6 +95,8 @@ class Ledger:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self.counts = Counts()
+        #: Whether anybody waits for an absent subscriber. Each report of a subscriber who can be reached asks.
+        self.has_absent = False
         self._recent = Recent()
         self._live: dict[int, Message] = {}
         self._seq = 0
@@ -112,6 +121,7 @@ class Ledger:
         self._referred: dict[tuple[str, str], int] = {}
         self._reports: dict[tuple[str, str], list[tuple[int, Millis, Reported]]] = {}
         self._parked_now = False
+        self._absent_now: bool | None = None
         # What the counts change by.
         self._more = Counts()
         self._more.highest = self.counts.highest
@@ -126,10 +136,12 @@ class Ledger:
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         counts.waiting.update(dict(ask(db, "count_waiting")))
         [(counts.in_flight,)] = ask(db, "count_in_flight")
+        counts.unsent.update(dict(ask(db, "count_unsent")))
         for account, channel, count in ask(db, "count_outbox"):
             counts.outbox[account, channel] = count
         [(counts.highest, self._seq)] = ask(db, "highest")
         [(self._parked,)] = ask(db, "count_parked")
+        self.has_absent = self._any_absent()
         for (self._longest_window,) in ask(db, "fact", ("longest_window",)):
             first = first_accepted(db, now - self._longest_window)
             for id, accepted_at, window, account, source, destination, text in db.execute(SQL["recent"], (first, now)):
@@ -162,6 +174,8 @@ class Ledger:
         """It is durable: counts and memory follow."""
         if self._parked_now:
             self._parked = self._parked_after
+        if self._absent_now is not None:
+            self.has_absent = self._absent_now
         live = self._live
         live.update(self._new)
         for id, message in self._now.items():
@@ -176,6 +190,7 @@ class Ledger:
         counts, more = self.counts, self._more
         counts.waiting.update(more.waiting)
         counts.in_flight += more.in_flight
+        counts.unsent.update(more.unsent)
         counts.outbox.update(more.outbox)
         counts.highest = self._highest()
         self._forget()
@@ -216,11 +231,12 @@ class Ledger:
 
     # Arrivals --------------------------------------------------------------------------------------------------------
 
-    def accept(self, messages: Sequence[Message]) -> list[Verdict]:
+    def accept(self, messages: Sequence[Message]) -> list[Duplicate | None]:
         recent, values = self._recent, self._rows
-        ready, waiting, priorities = self._new, self._new_waiting, self._more.waiting
+        ready, waiting = self._new, self._new_waiting
+        priorities, unsent = self._more.waiting, self._more.unsent
         recent.tick(messages[-1].accepted_at)
-        verdicts: list[Verdict] = []
+        verdicts: list[Duplicate | None] = []
         for message in messages:
             window = message.duplicate_window
             if window:
@@ -243,8 +259,23 @@ class Ledger:
             else:
                 waiting[message.id] = message
                 priorities[message.priority] += 1
+            unsent[message.account] += 1
             values += rows.of_new_message(message)
             verdicts.append(None)
+        return verdicts
+
+    def accept_many(self, calls: Sequence[tuple[Sequence[Message], int]]) -> list[Verdicts]:
+        verdicts = [self._accept_many(messages, known_as) for messages, known_as in calls]
+        # No message need have these ids.
+        highest = max(known_as for _, known_as in calls)
+        self._more.highest = max(self._more.highest, highest)
+        ask(self._db, "keep_fact", ("last_id", highest))
+        return verdicts
+
+    def _accept_many(self, messages: Sequence[Message], known_as: int) -> Verdicts:
+        verdicts = self.accept(messages) if messages else []
+        kept = [message for message, verdict in zip(messages, verdicts, strict=True) if verdict is None]
+        _INSERT_MULTI.run(self._db, [field for message in kept for field in (known_as, message.id)])
         return verdicts
 
     def _first_of(self, message: Message, lately: Sequence[int]) -> Duplicate | None:
@@ -395,6 +426,8 @@ class Ledger:
         if before is not after:
             more = self._more
             more.in_flight += rules.IN_FLIGHT[after] - rules.IN_FLIGHT[before]
+            if rules.UNSENT[after] is not rules.UNSENT[before]:
+                more.unsent[now.account] += 1 if rules.UNSENT[after] else -1
             if after is Stage.WAITING:
                 more.waiting[now.priority] += 1
             elif before is Stage.WAITING:
@@ -427,6 +460,18 @@ class Ledger:
             self._parked_now = True
             ask(self._db, "delete_parked", (_carray(n for n, _, _ in found),))
         return [change for _, at, change in found if at > now - rules.PARKED_FOR]
+
+    def replace(self, calls: Sequence[tuple[Replacement, Millis]]) -> list[Message | None]:
+        self._read(replacement.id for replacement, _ in calls)
+        return [rules.replace(self, replacement, now) for replacement, now in calls]
+
+    # What `rules.replace` asks for (rules.Contents)
+
+    def rewrite(self, message: Message) -> None:
+        self.flush()  # it may be new
+        ask(self._db, "update_content", rows.of_content(message))
+        if message.duplicate_window:
+            self._recent.add(rules.fingerprint(message), message.id, message.duplicate_window)
 
     # Outbox ----------------------------------------------------------------------------------------------------------
 
@@ -482,6 +527,30 @@ class Ledger:
         self._more.outbox[account, Notify.SMPP] += 1
         return arrival
 
+    def absent(self, calls: Sequence[Sequence[Absent]]) -> list[None]:
+        _KEEP_ABSENT.run(self._db, [field for call in calls for one in call for field in rows.of_absent(one)])
+        self._absent_now = self._any_absent()
+        return [None] * len(calls)
+
+    def reachable(self, calls: Sequence[tuple[Sequence[str], Millis]]) -> list[list[Arrival]]:
+        return [self._reachable(subscribers, now) for subscribers, now in calls]
+
+    def _reachable(self, subscribers: Sequence[str], now: Millis) -> list[Arrival]:
+        found = [rows.absent(row) for row in ask(self._db, "take_absent", (apsw.carray(tuple(subscribers)),))]
+        alerts: list[Arrival] = []
+        for absent in rules.in_turn(found, subscribers):
+            self._seq += 1
+            alert = rules.alert(self._seq, absent, now)
+            self._outbox += rows.of_arrival(alert, now)
+            self._more.outbox[alert.account, Notify.SMPP] += 1
+            alerts.append(alert)
+        self._absent_now = self._any_absent()
+        return alerts
+
+    def _any_absent(self) -> bool:
+        [(any_absent,)] = ask(self._db, "any_absent")
+        return bool(any_absent)
+
     def answer(self, calls: Sequence[Sequence[Wanted]]) -> list[list[str]]:
         return [[rules.answer(self, wanted) for wanted in call] for call in calls]
 
@@ -517,6 +586,8 @@ class Ledger:
         waiting = ask(db, "oldest_outbox", (limit,))
         self._remove(seq for seq, _ in takewhile(lambda row: row[1] < before, waiting))
         ask(db, "forget_incoming", (before, limit))
+        ask(db, "forget_absent", (before, limit))
+        self._absent_now = self._any_absent()
 
         looked_at = ask(db, "oldest_messages", (self._purged_to, limit * _LOOK))
         old = list(takewhile(lambda row: row[1] < before, looked_at))
@@ -531,7 +602,7 @@ class Ledger:
             self._purged_to = 0  # all that is old was looked at: the next purge begins with the oldest again
         if going:
             self._keep_highest()
-            for name in ("forget_lines", "forget_references", "forget_parts", "forget_messages"):
+            for name in ("forget_lines", "forget_references", "forget_parts", "forget_multi", "forget_messages"):
                 ask(db, name, (_carray(going),))
             for id in going:
                 self._now.pop(id, None)

@@ -18,7 +18,21 @@ import msgspec
 from ..lifecycle import Change, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rules
-from .base import Applied, Arrival, Arrived, Duplicate, Filter, Held, Stats, StoreFailed, Verdict, Wanted
+from .base import (
+    Absent,
+    Applied,
+    Arrival,
+    Arrived,
+    Duplicate,
+    Filter,
+    Held,
+    Replacement,
+    Stats,
+    StoreFailed,
+    Verdict,
+    Verdicts,
+    Wanted,
+)
 from .recent import Recent
 
 #: A row of the outbox.
@@ -36,6 +50,8 @@ class MemoryStore:
         self._highest = 0
         self._verdicts: list[tuple[Arrived, Message, Verdict]] = []
         self._work = _Work(self._messages)
+        #: The id that a client was told, and the messages that it stands for.
+        self._multi: dict[int, list[int]] = {}
         # Parts: held by key and round; joined lately by key; which message a part went into.
         self._held: dict[rules.SetKey, dict[int, dict[int, Part]]] = {}
         self._joined: dict[rules.SetKey, list[Part]] = {}
@@ -45,6 +61,8 @@ class MemoryStore:
         self._parked: dict[tuple[str, str], list[tuple[Reported, Millis]]] = {}
         self._outbox = _Outbox()
         self._subscribers: dict[tuple[str, str], _Subscriber] = {}
+        #: By subscriber and account.
+        self._absent: dict[tuple[str, str], Absent] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore messages={len(self._messages)}>"
@@ -96,6 +114,15 @@ class MemoryStore:
         self._work.moved(None, message)
         self._lines[message.id].append(rules.accepted(message))
         return None
+
+    async def accept_many(self, messages: Sequence[Message], known_as: int) -> Verdicts:
+        self._check()
+        verdicts = [self._accept(message) for message in messages]
+        self._highest = max(self._highest, known_as)
+        kept = [message.id for message, verdict in zip(messages, verdicts, strict=True) if verdict is None]
+        if kept:
+            self._multi[known_as] = sorted(kept)
+        return verdicts
 
     async def hold(self, part: Part) -> Held:
         self._check()
@@ -162,6 +189,10 @@ class MemoryStore:
         self._check()
         return [rules.apply(self, change, now) for change in changes]
 
+    async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
+        self._check()
+        return rules.replace(self, replacement, now)
+
     async def next_due(self) -> Millis:
         self._check()
         return self._work.next_due()
@@ -196,6 +227,13 @@ class MemoryStore:
     def unpark(self, provider: str, ref: str, now: Millis) -> Sequence[Reported]:
         parked = self._parked.pop((provider, ref), ())
         return [change for change, at in parked if at > now - rules.PARKED_FOR]
+
+    # What `rules.replace` asks for besides (rules.Contents)
+
+    def rewrite(self, message: Message) -> None:
+        self._messages[message.id] = message
+        if message.duplicate_window:
+            self._recent.add(rules.fingerprint(message), message.id, message.duplicate_window)
 
     # Outbox ----------------------------------------------------------------------------------------------------------
 
@@ -244,6 +282,17 @@ class MemoryStore:
         self._subscribers[message.provider, message.ref] = _Subscriber(now or message.at, who)
         return self._outbox.add_arrival(account, message, now or message.at)
 
+    async def absent(self, subscribers: Sequence[Absent]) -> None:
+        self._check()
+        self._absent.update(((one.subscriber, one.account), one) for one in subscribers)
+
+    async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
+        self._check()
+        found = [one for (subscriber, _), one in self._absent.items() if subscriber in subscribers]
+        for one in found:
+            del self._absent[one.subscriber, one.account]
+        return [self._outbox.add_alert(one, now) for one in rules.in_turn(found, subscribers)]
+
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         self._check()
         return [rules.answer(self, one) for one in wanted]
@@ -283,7 +332,30 @@ class MemoryStore:
 
     async def find(self, id: int) -> Message | None:
         self._check()
-        return self._messages.get(id) or self._messages.get(self._went_into.get(id, 0))
+        return self._messages.get(id) or next(iter(self._stands_for(id)), None)
+
+    async def find_all(self, id: int) -> Sequence[Message]:
+        self._check()
+        return self._stands_for(id)
+
+    def _stands_for(self, id: int) -> list[Message]:
+        ids = {id, self._went_into.get(id, 0), *self._multi.get(id, ())}
+        return [message for id in sorted(ids) if (message := self._messages.get(id))]
+
+    async def find_part(self, id: int) -> Part | None:
+        self._check()
+        held = (part for rounds in self._held.values() for round in rounds.values() for part in round.values())
+        return next((part for part in held if part.id == id), None)
+
+    async def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
+        self._check()
+        wanted = (account, source, destination)
+        fitting = (
+            one
+            for _, one in sorted(self._messages.items())
+            if rules.UNSENT[one.progress.stage] and (one.account, one.source, one.destination) == wanted
+        )
+        return list(islice(fitting, limit))
 
     async def find_by_ref(self, provider: str, ref: str) -> Message | None:
         self._check()
@@ -306,11 +378,16 @@ class MemoryStore:
         self._check()
         return Stats(
             waiting=self._work.count[Stage.WAITING],
+            unsent={account: count for account, count in self._work.unsent.items() if count},
             in_flight=sum(count for stage, count in self._work.count.items() if rules.IN_FLIGHT[stage]),
             outbox=self._outbox.counts(),
             oldest_waiting=self._work.oldest_waiting(),
             oldest_receipt=self._outbox.oldest(),
         )
+
+    def unsent_of(self, account: str) -> int:
+        self._check()
+        return self._work.unsent[account]
 
     async def last_id(self) -> int:
         self._check()
@@ -339,12 +416,15 @@ class MemoryStore:
         if gone:
             self._references = {key: id for key, id in self._references.items() if id not in gone}
             self._went_into = {part: id for part, id in self._went_into.items() if id not in gone}
+            left = {known_as: [id for id in ids if id not in gone] for known_as, ids in self._multi.items()}
+            self._multi = {known_as: ids for known_as, ids in left.items() if ids}
         self._joined = {
             key: kept
             for key, parts in self._joined.items()
             if (kept := [part for part in parts if part.accepted_at >= before])
         }
         self._subscribers = {key: one for key, one in self._subscribers.items() if one.at >= before}
+        self._absent = {key: one for key, one in self._absent.items() if one.at >= before}
         return len(gone)
 
 
@@ -372,6 +452,8 @@ class _Work:
     def __init__(self, messages: dict[int, Message]) -> None:
         self._messages = messages
         self.count: Counter[Stage] = Counter()
+        #: By account.
+        self.unsent: Counter[str] = Counter()
         self._waiting: dict[int, list[_Due]] = {}
         self._waiting_ids: list[int] = []
         self._with_a_provider: list[_Due] = []
@@ -380,7 +462,9 @@ class _Work:
         progress = now.progress
         if was:
             self.count[was.progress.stage] -= 1
+            self.unsent[now.account] -= rules.UNSENT[was.progress.stage]
         self.count[progress.stage] += 1
+        self.unsent[now.account] += rules.UNSENT[progress.stage]
         if progress.stage is Stage.WAITING:
             heapq.heappush(self._waiting.setdefault(now.priority, []), (progress.due, progress.stage, now.id))
             heapq.heappush(self._waiting_ids, now.id)
@@ -452,6 +536,11 @@ class _Outbox:
         arrival = Arrival(seq=self._seq + 1, account=account, incoming=incoming)
         self._add(arrival, now)
         return arrival
+
+    def add_alert(self, absent: Absent, now: Millis) -> Arrival:
+        alert = rules.alert(self._seq + 1, absent, now)
+        self._add(alert, now)
+        return alert
 
     def _add(self, row: Receipt | Arrival, now: Millis) -> None:
         self._seq = row.seq

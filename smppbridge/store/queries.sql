@@ -9,6 +9,10 @@
 -- The hot path: one row for each accepted message.
 INSERT INTO message ({new_message}) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
+-- name: insert_multi
+-- The id that a client was told, and the messages that it stands for.
+INSERT INTO multi (id, message) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
 -- name: sets_held
 -- The held parts of some sets, in whichever round.
 SELECT {part}, p.round
@@ -63,6 +67,10 @@ SELECT {message} FROM message AS m WHERE m.id IN carray(?);
 -- name: update_progress
 -- How far messages have come.
 UPDATE message SET {progress} FROM (VALUES {rows}) AS v WHERE message.id = v.column1;
+
+-- name: update_content
+-- What a client put in the place of a message that still waits.
+UPDATE message SET kind = ?, command = ?, comment = ?, registered_delivery = ?, notify = ?, expires = ? WHERE id = ?;
 
 -- name: insert_lines
 -- Lines of time-lines: message, its how manyth in this transaction, when, event, detail.
@@ -164,6 +172,18 @@ DELETE FROM outbox WHERE seq IN carray(?) RETURNING seq, account, channel;
 INSERT INTO incoming (provider, ref, at, account, source, destination) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING provider;
 
+-- name: keep_absent
+-- Remember whom an account is to be told of: each once, the latest.
+INSERT OR REPLACE INTO absent ({absent}) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: take_absent
+-- These can be reached: who wanted to hear of it, and no longer has to wait.
+DELETE FROM absent WHERE subscriber IN carray(?) RETURNING {absent};
+
+-- name: any_absent
+-- Whether anybody waits for anybody.
+SELECT EXISTS (SELECT 1 FROM absent);
+
 -- name: answered_by
 -- The message from a subscriber that a message of ours answers.
 SELECT provider, ref FROM incoming WHERE answered_by = ?;
@@ -185,9 +205,27 @@ UPDATE incoming SET answered_by = ? WHERE provider = ? AND ref = ? AND answered_
 -- Looking -------------------------------------------------------------------------------------------------------------
 
 -- name: find
--- A message by its id or by that of a part of it.
+-- What an id may stand for: a message, a part of one, or several of which the first is taken.
 SELECT {message} FROM message AS m
-WHERE m.id = ?1 OR m.id = (SELECT message FROM part WHERE id = ?1);
+WHERE m.id = coalesce(
+    (SELECT id FROM message WHERE id = ?1), (SELECT message FROM part WHERE id = ?1),
+    (SELECT min(message) FROM multi WHERE id = ?1));
+
+-- name: find_all
+-- The same, and all of them.
+SELECT {message} FROM message AS m
+WHERE m.id IN (SELECT ?1 UNION SELECT message FROM part WHERE id = ?1 UNION SELECT message FROM multi WHERE id = ?1)
+ORDER BY m.id;
+
+-- name: find_part
+-- A part that is still held.
+SELECT {part} FROM part AS p WHERE p.id = ? AND p.message IS NULL;
+
+-- name: unsent
+-- What waits from a source to a destination. It looks at all that is unsent, so it is not asked often.
+SELECT {message} FROM message AS m
+WHERE m.stage < 3 AND m.account = ? AND m.source = ? AND m.destination = ?
+ORDER BY m.id LIMIT ?;
 
 -- name: find_by_ref
 -- A message by what a provider calls it.
@@ -236,6 +274,10 @@ SELECT (SELECT count(*) FROM message WHERE stage < 3 AND stage = 2)
 -- name: count_waiting
 -- WAITING messages by priority.
 SELECT priority, count(*) FROM message WHERE stage = 0 GROUP BY priority;
+
+-- name: count_unsent
+-- Messages that no provider has for certain, by account.
+SELECT account, count(*) FROM message WHERE stage < 3 GROUP BY account;
 
 -- name: count_outbox
 -- Rows of the outbox by account and channel.
@@ -292,6 +334,10 @@ DELETE FROM reference WHERE (provider, ref) IN (SELECT provider, ref FROM refere
 -- … its parts …
 DELETE FROM part WHERE message IN carray(?);
 
+-- name: forget_multi
+-- … the id that it shared …
+DELETE FROM multi WHERE message IN carray(?);
+
 -- name: forget_messages
 -- … and itself.
 DELETE FROM message WHERE id IN carray(?);
@@ -299,3 +345,8 @@ DELETE FROM message WHERE id IN carray(?);
 -- name: forget_incoming
 -- Some of the oldest.
 DELETE FROM incoming WHERE (provider, ref) IN (SELECT provider, ref FROM incoming WHERE at < ? ORDER BY at LIMIT ?);
+
+-- name: forget_absent
+-- The same of those whom nobody has reached since.
+DELETE FROM absent
+WHERE (subscriber, account) IN (SELECT subscriber, account FROM absent WHERE at < ? ORDER BY at LIMIT ?);

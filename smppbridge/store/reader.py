@@ -38,6 +38,20 @@ class Reader:
         found = ask(self._db, "find", (id,))
         return rows.message(found[0]) if found else None
 
+    def find_all(self, id: int) -> Sequence[Message]:
+        if not 0 < id <= rules.HIGHEST_ID:
+            return []
+        return [rows.message(row) for row in ask(self._db, "find_all", (id,))]
+
+    def find_part(self, id: int) -> Part | None:
+        if not 0 < id <= rules.HIGHEST_ID:
+            return None
+        found = ask(self._db, "find_part", (id,))
+        return rows.part(found[0]) if found else None
+
+    def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
+        return [rows.message(row) for row in ask(self._db, "unsent", (account, source, destination, limit))]
+
     def find_by_ref(self, provider: str, ref: str) -> Message | None:
         if id := rules.own_id(ref):
             # Our own id has no row of its own.

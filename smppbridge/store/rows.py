@@ -16,13 +16,14 @@ from pdu import MessageState
 
 from ..lifecycle import Reported
 from ..model import Command, HlrResult, Incoming, Kind, Message, Millis, Notify, Onward, Part, Progress, Receipt, Stage
-from .base import Arrival
+from .base import Absent, Arrival
 
 MESSAGE = (*Message.__struct_fields__[:-1], *Progress.__struct_fields__, "comment")
 #: What a message has from the first; the other columns have defaults, which saves a quarter of the hot path's binding.
 NEW_MESSAGE = (*Message.__struct_fields__[:-1], "stage", "state", "due", "provider", "attempts", "comment")
 PROGRESS = Progress.__struct_fields__
 PART = Part.__struct_fields__
+ABSENT = Absent.__struct_fields__
 #: Of the outbox, in the order in which `receipt` reads them before the message's own.
 OUTBOX = ("seq", "account", "channel", "message", "state", "err", "done_at", "hlr", "ids", "attempts", "incoming")
 
@@ -64,6 +65,19 @@ def of_progress(message: Message) -> list[Any]:
     return [message.id, *_fields(message.progress)]
 
 
+def of_content(message: Message) -> list[Any]:
+    """What `Store.replace` puts in the place of what was accepted."""
+    return [
+        message.kind,
+        _encode(message.command).decode(),
+        message.command.comment or None,
+        message.registered_delivery,
+        message.notify,
+        message.expires,
+        message.id,
+    ]
+
+
 def message(row: Sequence[Any]) -> Message:
     return Message(
         id=row[0],
@@ -99,6 +113,14 @@ def part(row: Sequence[Any]) -> Part:
     fields = dict(zip(PART, row, strict=False))
     fields["notify"] = _NOTIFY[fields["notify"]]
     return Part(**fields)
+
+
+def of_absent(absent: Absent) -> list[Any]:
+    return list(_fields(absent))
+
+
+def absent(row: Sequence[Any]) -> Absent:
+    return Absent(**dict(zip(ABSENT, row, strict=True)))
 
 
 def of_receipt(receipt: Receipt, due: Millis, now: Millis) -> list[Any]:

@@ -12,8 +12,8 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..lifecycle import Change, Notice, Reported, Taken, step
-from ..model import Command, Entry, Message, Millis, Notify, Part, Progress, Receipt, Stage
-from .base import Applied, Duplicate, Wanted
+from ..model import Command, Entry, Incoming, Message, Millis, Notify, Part, Progress, Receipt, Stage
+from .base import Absent, Applied, Arrival, Duplicate, Replacement, Wanted
 
 #: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
 PARKED_FOR: Millis = 86_400_000
@@ -28,6 +28,8 @@ HIGHEST_ID = 2**63 - 1
 
 #: By stage: whether a provider has the message, or may have it (`Stats.in_flight`).
 IN_FLIGHT = tuple(stage in (Stage.SENDING, Stage.SENT, Stage.DOUBT) for stage in Stage)
+#: By stage: whether no provider has it for certain (`Stats.unsent`).
+UNSENT = tuple(stage in (Stage.WAITING, Stage.READY, Stage.SENDING) for stage in Stage)
 
 # The one-minute rule -------------------------------------------------------------------------------------------------
 
@@ -201,6 +203,40 @@ def _same_reference(one: Progress, other: Progress) -> bool:
     return one.ref == other.ref and one.provider == other.provider
 
 
+class Contents(Records, Protocol):
+    """What an engine offers to `replace`."""
+
+    def rewrite(self, message: Message) -> None:
+        """Keep everything of it but its progress, which has not changed, and know it by its new fingerprint."""
+
+
+def replace(contents: Contents, replacement: Replacement, now: Millis) -> Message | None:
+    """What a client puts in the place of a message, if it may; see `Store.replace`.
+
+    Nobody holds the old one then: WAITING is on disk alone, and what was recalled was taken out of the queue. On a
+    later leg a provider had it, as it was, and may still say that it has delivered it.
+    """
+    message = contents.message(replacement.id)
+    if message is None:
+        return None
+    was = message.progress
+    recalled = replacement.recalled and was.stage in (Stage.READY, Stage.SENDING)
+    if was.leg or not (was.stage is Stage.WAITING or recalled):
+        return None
+    other = msgspec.structs.replace(
+        message,
+        kind=replacement.kind,
+        command=replacement.command,
+        registered_delivery=replacement.registered_delivery,
+        notify=replacement.notify,
+        expires=replacement.expires,
+    )
+    contents.rewrite(other)
+    contents.line(Entry(message=message.id, at=now, event="replaced", detail=replacement.detail))
+    # Whoever refused the old one may take this one.
+    return _replaced(contents, other, Progress(stage=Stage.WAITING, due=replacement.due))
+
+
 class Letters(Protocol):
     """What an engine offers to `answer`: one transaction's view of what subscribers wrote. Empty: there is none."""
 
@@ -247,6 +283,26 @@ def receipt(seq: int, message: Message, notice: Notice) -> Receipt:
         hlr=notice.hlr,
         ids=notice.ids,
     )
+
+
+def in_turn(found: Iterable[Absent], subscribers: Sequence[str]) -> list[Absent]:
+    """In the order in which they were asked for, and then by account."""
+    place = {subscriber: n for n, subscriber in enumerate(subscribers)}
+    return sorted(found, key=lambda one: (place[one.subscriber], one.account))
+
+
+def alert(seq: int, absent: Absent, now: Millis) -> Arrival:
+    """What the wish to hear of a subscriber becomes once it can be reached."""
+    incoming = Incoming(
+        provider="",
+        ref=f"alert-{seq}",
+        source=absent.destination,
+        destination=absent.source,
+        text="",
+        at=now,
+        alert=(absent.destination_ton, absent.destination_npi, absent.source_ton, absent.source_npi),
+    )
+    return Arrival(seq=seq, account=absent.account, incoming=incoming)
 
 
 # Lines ---------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,20 @@ from ..ids import wall_clock
 from ..lifecycle import Change
 from ..model import Entry, Incoming, Message, Millis, Part, Receipt
 from . import database
-from .base import Applied, Arrival, Arrived, Filter, Held, Stats, StoreFailed, Verdict, Wanted
+from .base import (
+    Absent,
+    Applied,
+    Arrival,
+    Arrived,
+    Filter,
+    Held,
+    Replacement,
+    Stats,
+    StoreFailed,
+    Verdict,
+    Verdicts,
+    Wanted,
+)
 from .checkpoint import Checkpoints
 from .ledger import Ledger
 from .reader import Reader
@@ -81,6 +94,8 @@ class SqliteStore:
         self._put: Callable[[_Item], None] = self._refuse
         self._own = _Reading("store-read")
         self._operators = _Reading("store-look")
+        #: Calls of `absent` that are under way.
+        self._absent = 0
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._path}>"
@@ -114,6 +129,9 @@ class SqliteStore:
 
     def accept(self, message: Message, arrived: Arrived) -> None:
         self._put((message, arrived))
+
+    async def accept_many(self, messages: Sequence[Message], known_as: int) -> Verdicts:
+        return await self._ask(Ledger.accept_many, (messages, known_as), len(messages))
 
     async def hold(self, part: Part) -> Held:
         return await self._ask(Ledger.hold, part)
@@ -151,6 +169,9 @@ class SqliteStore:
     async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
         return await self._ask(Ledger.apply, (changes, now), len(changes))
 
+    async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
+        return await self._ask(Ledger.replace, (replacement, now))
+
     async def next_due(self) -> Millis:
         return await self._own.ask(Reader.next_due, self._ledger.counts.priorities())
 
@@ -178,6 +199,18 @@ class SqliteStore:
     async def incoming(self, account: str, message: Incoming, now: Millis = 0) -> Arrival | None:
         return await self._ask(Ledger.incoming, (account, message, now or message.at))
 
+    async def absent(self, subscribers: Sequence[Absent]) -> None:
+        self._absent += 1
+        try:
+            await self._ask(Ledger.absent, subscribers, len(subscribers))
+        finally:
+            self._absent -= 1
+
+    async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
+        if not subscribers or not (self._absent or self._ledger.has_absent):
+            return []
+        return await self._ask(Ledger.reachable, (subscribers, now), len(subscribers))
+
     async def answer(self, wanted: Sequence[Wanted]) -> Sequence[str]:
         return await self._ask(Ledger.answer, wanted)
 
@@ -188,6 +221,15 @@ class SqliteStore:
 
     async def find(self, id: int) -> Message | None:
         return await self._operators.ask(Reader.find, id)
+
+    async def find_all(self, id: int) -> Sequence[Message]:
+        return await self._own.ask(Reader.find_all, id)
+
+    async def find_part(self, id: int) -> Part | None:
+        return await self._own.ask(Reader.find_part, id)
+
+    async def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
+        return await self._operators.ask(Reader.unsent, account, source, destination, limit)
 
     async def find_by_ref(self, provider: str, ref: str) -> Message | None:
         return await self._own.ask(Reader.find_by_ref, provider, ref)
@@ -203,11 +245,15 @@ class SqliteStore:
         oldest_waiting, oldest_receipt = await self._own.ask(Reader.oldest)
         return Stats(
             waiting=counts.all_waiting(),
+            unsent=counts.all_unsent(),
             in_flight=counts.in_flight,
             outbox=counts.accounts(),
             oldest_waiting=oldest_waiting,
             oldest_receipt=oldest_receipt,
         )
+
+    def unsent_of(self, account: str) -> int:
+        return self._ledger.counts.unsent[account]
 
     async def last_id(self) -> int:
         return self._ledger.counts.highest
@@ -486,6 +532,8 @@ class _Writer:
 #: were accepted that way, and three times as many this way. Whatever may touch thousands of rows is not in here.
 _AT_HAND: frozenset[Work] = frozenset(
     {
+        Ledger.absent,
+        Ledger.accept_many,
         Ledger.apply,
         Ledger.claim,
         Ledger.claim_doubtful,
@@ -495,6 +543,8 @@ _AT_HAND: frozenset[Work] = frozenset(
         Ledger.join,
         Ledger.note,
         Ledger.put_off,
+        Ledger.reachable,
+        Ledger.replace,
     }
 )
 

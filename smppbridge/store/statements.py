@@ -23,6 +23,7 @@ _NAMES = {
     "message": ", ".join(f"m.{name}" for name in rows.MESSAGE),
     "new_message": ", ".join(rows.NEW_MESSAGE),
     "outbox": ", ".join(f"o.{name}" for name in rows.OUTBOX),
+    "absent": ", ".join(rows.ABSENT),
     "part": ", ".join(f"p.{name}" for name in rows.PART),
     "part_columns": ", ".join(rows.PART),
     # The first column of a change is the id, the others follow.

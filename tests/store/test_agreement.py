@@ -14,6 +14,7 @@ from pdu import MessageState
 from smppbridge.lifecycle import (
     FINAL_STATES,
     Began,
+    Cancelled,
     Change,
     Doubted,
     Handed,
@@ -24,8 +25,8 @@ from smppbridge.lifecycle import (
     Settled,
     Taken,
 )
-from smppbridge.model import Notify, Stage, StatusReport
-from smppbridge.store.base import Filter, Store
+from smppbridge.model import Kind, Notify, Sms, Stage, StatusReport
+from smppbridge.store.base import Absent, Filter, Replacement, Store
 from smppbridge.store.memory import MemoryStore
 from smppbridge.store.sqlite import SqliteStore
 
@@ -59,6 +60,9 @@ changes = st.one_of(
         nth,
         st.fixed_dictionaries({"provider": providers, "ref": references, "reason": st.just("?"), "look_at": times}),
     ),
+    st.tuples(
+        st.just(Cancelled), nth, st.fixed_dictionaries({"recalled": st.booleans(), "reason": st.just("no more")})
+    ),
     st.tuples(st.just(Looked), nth, st.fixed_dictionaries({"look_at": times})),
     st.tuples(
         st.just(Settled),
@@ -85,6 +89,10 @@ questions = st.one_of(
             }
         ),
     ),
+    st.tuples(st.just("accept_many"), st.lists(st.sampled_from("abc"), max_size=4), st.sampled_from([0, 3])),
+    st.tuples(st.just("replace"), nth, st.booleans(), st.sampled_from(["same", "new"]), times),
+    st.tuples(st.just("absent"), st.lists(st.sampled_from("abc"), max_size=2), st.sampled_from(["demo", "other"])),
+    st.tuples(st.just("reachable"), st.lists(st.sampled_from("abc"), max_size=2, unique=True)),
     st.tuples(st.just("hold"), st.integers(1, 2), st.integers(1, 2)),
     st.tuples(st.just("join"), st.booleans()),
     st.tuples(st.just("claim"), times, st.integers(1, 3)),
@@ -105,6 +113,7 @@ class Twins:
         self.now = NOW
         self.messages: list[Any] = []
         self.sets: list[Any] = []
+        self.known_as: list[int] = []
 
     async def both(self, name: str, *values: Any) -> Any:
         """The answer, once it was the same from both."""
@@ -120,6 +129,32 @@ class Twins:
                 one, other = [await self.nouns.accept(store, message) for store in self.stores]
                 assert one == other
                 self.messages.append(message)
+            case ("accept_many", destinations, window):
+                fields = {"destination": "", "duplicate_window": window, "at": self.now}
+                several = [self.nouns.message("same", **fields | {"destination": to}) for to in destinations]
+                self.known_as.append(self.nouns.message(at=self.now).id)
+                await self.both("accept_many", several, self.known_as[-1])
+                self.messages += several
+            case ("replace", n, recalled, text, due) if self.messages:
+                other = Replacement(
+                    id=self.messages[n % len(self.messages)].id,
+                    command=Sms(text=text),
+                    kind=Kind.SMS,
+                    registered_delivery=1,
+                    notify=Notify.SMPP,
+                    due=due,
+                    expires=due + 1,
+                    recalled=recalled,
+                )
+                await self.both("replace", other, self.now)
+            case ("replace", *_):
+                pass
+            case ("absent", subscribers, account):
+                numbers = {"destination_ton": 1, "destination_npi": 1, "source_ton": 5, "source_npi": 0}
+                wish = {"account": account, "source": "bank", "at": self.now, **numbers}
+                await self.both("absent", [Absent(subscriber=one, destination=one, **wish) for one in subscribers])
+            case ("reachable", subscribers):
+                await self.both("reachable", subscribers, self.now)
             case ("apply", drawn):
                 await self.both("apply", [change for one in drawn if (change := self.change(*one))], self.now)
             case ("hold", number, content):
@@ -169,6 +204,10 @@ class Twins:
         await self.both("next_due")
         await self.both("receipts", "demo", 0, 1000)
         await self.both("held_parts", NOW + 10_000_000, 1000)
+        await self.both("unsent", "demo", "bank", "a", 3)
+        for id in self.known_as:
+            await self.both("find_all", id)
+            await self.both("find", id)
         for message in self.messages:
             await self.both("timeline", message.id)
             for id in message.part_ids:

@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from pdu import MessageState
-from smppbridge.lifecycle import Began, Change, Doubted, Handed, Looked, PassedOn, Postponed, Reported, Settled
+from smppbridge.lifecycle import (
+    Began,
+    Cancelled,
+    Change,
+    Doubted,
+    Handed,
+    LedOn,
+    Looked,
+    PassedOn,
+    Postponed,
+    Reported,
+    Settled,
+    Taken,
+)
 from smppbridge.model import (
     KIND_OF,
     Binary,
@@ -34,7 +47,18 @@ from smppbridge.model import (
     TelegramCode,
     Viber,
 )
-from smppbridge.store.base import Applied, Duplicate, Filter, Store, StoreFailed, Verdict, Wanted
+from smppbridge.store.base import (
+    Absent,
+    Applied,
+    Arrival,
+    Duplicate,
+    Filter,
+    Replacement,
+    Store,
+    StoreFailed,
+    Verdict,
+    Wanted,
+)
 
 NOW = 1_750_000_000_000
 SECOND = 1000
@@ -1093,5 +1117,342 @@ def test_a_parked_report_is_kept_for_a_day(engine: Any, nouns: Any) -> None:
         assert applied.ended
         [applied] = await apply(store, handed(late, "l"), now=NOW + DAY)
         assert not applied.ended
+
+    engine.walk(road)
+
+
+# Several messages by one request, and what clients ask afterwards ----------------------------------------------------
+
+
+def test_messages_of_one_request_are_found_under_one_id(engine: Any, nouns: Any) -> None:
+    known_as = nouns.message().id
+    messages = [nouns.message(destination=f"38050000000{n}") for n in range(3)]
+
+    async def road(store: Store) -> None:
+        assert list(await store.accept_many(messages, known_as)) == [None] * 3
+        assert [message.id for message in await store.find_all(known_as)] == [message.id for message in messages]
+        assert await store.find(known_as) == messages[0]
+        assert await store.find(messages[1].id) == messages[1]
+        assert list(await store.find_all(messages[1].id)) == [messages[1]]
+        assert [entry.event for entry in await store.timeline(messages[2].id)] == ["accepted"]
+        assert store.unsent_of("demo") == 3
+
+    async def after_a_restart(store: Store) -> None:
+        assert [message.id for message in await store.find_all(known_as)] == [message.id for message in messages]
+        assert len(await store.claim(NOW, 10)) == 3
+
+    engine.walk(road, after_a_restart)
+
+
+def test_a_duplicate_among_several_is_not_kept(engine: Any, nouns: Any) -> None:
+    first = nouns.message("same", duplicate_window=MINUTE)
+    known_as = nouns.message().id
+    again, other, twice = (
+        nouns.message("same", duplicate_window=MINUTE, destination=to) for to in (first.destination, "1", "1")
+    )
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, first)
+        verdicts = list(await store.accept_many([again, other, twice], known_as))
+        assert verdicts == [
+            Duplicate(first.id, first.bind, first.accepted_at),
+            None,
+            Duplicate(other.id, other.bind, other.accepted_at),
+        ]
+        assert [message.id for message in await store.find_all(known_as)] == [other.id]
+        assert await store.find(again.id) is None
+        assert store.unsent_of("demo") == 2
+
+    engine.walk(road)
+
+
+def test_an_id_that_a_client_was_told_is_never_given_again(engine: Any, nouns: Any) -> None:
+    one = nouns.message("same", duplicate_window=MINUTE)
+    again = nouns.message("same", duplicate_window=MINUTE)
+    known_as = nouns.message().id
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, one)
+        await store.accept_many([again], known_as)
+        assert list(await store.find_all(known_as)) == []
+        assert await store.last_id() == known_as
+
+    async def after_a_restart(store: Store) -> None:
+        assert await store.last_id() == known_as
+        assert list(await store.accept_many([], known_as)) == []
+
+    engine.walk(road, after_a_restart)
+
+
+def test_purging_forgets_the_id_of_several_with_the_last_of_them(engine: Any, nouns: Any) -> None:
+    one, two, known_as = nouns.message(), nouns.message(), nouns.message().id
+
+    async def road(store: Store) -> None:
+        await store.accept_many([one, two], known_as)
+        await finish(store, one)
+        await store.delivered(await store.receipts("demo", 0, 10), NOW)
+        assert await store.purge(NOW + DAY, 10) == 1
+        assert [message.id for message in await store.find_all(known_as)] == [two.id]
+        await finish(store, two)
+        await store.delivered(await store.receipts("demo", 0, 10), NOW)
+        assert await store.purge(NOW + DAY, 10) == 1
+        assert list(await store.find_all(known_as)) == []
+        assert await store.find(known_as) is None
+        assert await store.last_id() == known_as
+
+    engine.walk(road)
+
+
+def test_any_part_names_the_joined_message_and_a_held_one_itself(engine: Any, nouns: Any) -> None:
+    parts = [nouns.part(1), nouns.part(2)]
+    message = nouns.message(part_ids=tuple(part.id for part in parts))
+
+    async def road(store: Store) -> None:
+        await store.hold(parts[0])
+        assert await store.find_part(parts[0].id) == parts[0]
+        assert await store.find_part(parts[1].id) is None
+        assert list(await store.find_all(parts[0].id)) == []
+        await store.hold(parts[1])
+        await store.join(message, parts)
+        for part in parts:
+            assert await store.find_part(part.id) is None
+            assert [found.id for found in await store.find_all(part.id)] == [message.id]
+
+    engine.walk(road)
+
+
+@pytest.mark.parametrize("id", [0, -1, 2**63, 10**30])
+def test_a_number_that_is_no_id_stands_for_nothing(engine: Any, id: int) -> None:
+    async def road(store: Store) -> None:
+        assert list(await store.find_all(id)) == []
+        assert await store.find_part(id) is None
+
+    engine.walk(road)
+
+
+def test_the_unsent_of_a_source_and_destination_are_found_in_their_order(engine: Any, nouns: Any) -> None:
+    waiting = nouns.message(stage=Stage.WAITING, due=NOW + DAY)
+    ready, sending, sent, over = (nouns.message() for _ in range(4))
+    others = [nouns.message(account="other"), nouns.message(source="shop"), nouns.message(destination="+380501234567")]
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, waiting, ready, sending, sent, over, *others)
+        await apply(
+            store,
+            Began(id=sending.id, provider="smsc"),
+            handed(sent, "r"),
+            Settled(id=over.id, state=MessageState.REJECTED, reason="test"),
+        )
+        found = await store.unsent("demo", "bank", "380501234567", 10)
+        assert [message.id for message in found] == [waiting.id, ready.id, sending.id]
+        assert [message.id for message in await store.unsent("demo", "bank", "380501234567", 1)] == [waiting.id]
+        assert list(await store.unsent("demo", "bank", "38050", 10)) == []
+
+    engine.walk(road)
+
+
+def test_unsent_messages_are_counted_by_account(engine: Any, nouns: Any) -> None:
+    mine = [nouns.message(stage=stage) for stage in (Stage.READY, Stage.WAITING, Stage.SENDING)]
+    other = nouns.message(account="other")
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *mine, other)
+        assert (store.unsent_of("demo"), store.unsent_of("other"), store.unsent_of("nobody")) == (3, 1, 0)
+        await apply(store, Began(id=mine[0].id, provider="smsc"))
+        assert store.unsent_of("demo") == 3
+        await apply(store, handed(mine[0], "r"), Cancelled(id=mine[1].id, reason="test"))
+        assert store.unsent_of("demo") == 1
+        await apply(store, Doubted(id=mine[2].id, provider="smsc", reason="?", look_at=NOW))
+        assert store.unsent_of("demo") == 0
+        await apply(store, Postponed(id=mine[2].id, until=NOW, reason="not processed"))
+        assert (await store.stats()).unsent == {"demo": 1, "other": 1}
+
+    async def after_a_restart(store: Store) -> None:
+        assert (await store.stats()).unsent == {"demo": 1, "other": 1}
+        assert store.unsent_of("demo") == 1
+
+    engine.walk(road, after_a_restart)
+
+
+def replacement(message: Message, text: str = "another", **fields: Any) -> Replacement:
+    given: dict[str, Any] = {
+        "id": message.id,
+        "command": Viber(text=text, comment="noted"),
+        "kind": Kind.VIBER,
+        "registered_delivery": 0,
+        "notify": Notify.NOBODY,
+        "due": NOW + MINUTE,
+        "expires": NOW + 2 * DAY,
+        "detail": "by the client",
+    }
+    return Replacement(**given | fields)
+
+
+@pytest.mark.parametrize(
+    ("stage", "recalled", "replaced"),
+    [
+        (Stage.WAITING, False, True),
+        (Stage.WAITING, True, True),
+        (Stage.READY, False, False),
+        (Stage.READY, True, True),
+        (Stage.SENDING, False, False),
+        (Stage.SENDING, True, True),
+        (Stage.SENT, True, False),
+        (Stage.DOUBT, True, False),
+        (Stage.FINAL, True, False),
+    ],
+)
+def test_only_what_nobody_holds_is_replaced(
+    engine: Any, nouns: Any, stage: Stage, recalled: bool, replaced: bool
+) -> None:
+    begun = {"provider": "smsc", "attempts": 1} if stage is Stage.SENDING else {}
+    first = Stage.READY if stage > Stage.SENDING else stage
+    message = nouns.message("one", progress=Progress(stage=first, due=NOW, **begun))
+    further: dict[Stage, Change] = {
+        Stage.SENT: handed(message, "r"),
+        Stage.DOUBT: Doubted(id=message.id, provider="smsc", reason="?", look_at=NOW),
+        Stage.FINAL: Cancelled(id=message.id, reason="test"),
+    }
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, message)
+        if stage in further:
+            await change(store, further[stage])
+        before = await store.find(message.id)
+        after = await store.replace(replacement(message, recalled=recalled), NOW + 1)
+        if not replaced:
+            assert after is None
+            assert await store.find(message.id) == before
+            assert "replaced" not in [entry.event for entry in await store.timeline(message.id)]
+            return
+        assert after is not None
+        assert after.command == Viber(text="another", comment="noted")
+        assert after.progress == Progress(stage=Stage.WAITING, due=NOW + MINUTE)
+        assert (after.kind, after.registered_delivery, after.notify) == (Kind.VIBER, 0, Notify.NOBODY)
+        assert (after.expires, after.accepted_at, after.pdu) == (NOW + 2 * DAY, message.accepted_at, message.pdu)
+        assert await store.find(message.id) == after
+        assert list(await store.list(Filter(comment="noted"))) == [after]
+        lines = await store.timeline(message.id)
+        assert lines[-1] == Entry(message=message.id, at=NOW + 1, event="replaced", detail="by the client")
+        stats = await store.stats()
+        assert (stats.waiting, stats.in_flight, stats.unsent) == (1, 0, {"demo": 1})
+
+    async def after_a_restart(store: Store) -> None:
+        if replaced:
+            assert list(await store.claim(NOW, 10)) == []
+            [claimed] = await store.claim(NOW + MINUTE, 10)
+            assert claimed.command == Viber(text="another", comment="noted")
+
+    engine.walk(road, after_a_restart)
+
+
+def test_what_was_claimed_or_is_on_a_later_leg_is_not_replaced(engine: Any, nouns: Any) -> None:
+    claimed, later = nouns.message(stage=Stage.WAITING, due=NOW), nouns.message()
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, claimed, later)
+        await store.claim(NOW, 10)
+        assert await store.replace(replacement(claimed), NOW) is None
+        await apply(store, LedOn(id=later.id, reason="nobody takes it"))
+        assert await store.replace(replacement(later, recalled=True), NOW) is None
+        assert await store.replace(replacement(nouns.message()), NOW) is None
+
+    engine.walk(road)
+
+
+def test_a_replaced_text_is_what_repetitions_are_compared_with(engine: Any, nouns: Any) -> None:
+    message = nouns.message("one", stage=Stage.WAITING, duplicate_window=MINUTE)
+    old, new = (nouns.message(text, duplicate_window=MINUTE, at=NOW + SECOND) for text in ("one", "two"))
+    put = {"command": Sms(text="two"), "kind": Kind.SMS}
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, message)
+        assert await store.replace(replacement(message, **put), NOW)
+        assert await nouns.accept(store, new, old) == [Duplicate(message.id, message.bind, NOW), None]
+
+    async def after_a_restart(store: Store) -> None:
+        again = nouns.message("two", duplicate_window=MINUTE, at=NOW + 2 * SECOND)
+        assert await nouns.accept(store, again) == [Duplicate(message.id, message.bind, NOW)]
+
+    engine.walk(road, after_a_restart)
+
+
+def test_a_message_is_replaced_in_the_transaction_that_accepts_it(engine: Any, nouns: Any) -> None:
+    message = nouns.message("one", stage=Stage.WAITING)
+
+    async def road(store: Store) -> None:
+        accepted = asyncio.create_task(nouns.accept(store, message))
+        await asyncio.sleep(0)
+        after = await store.replace(replacement(message), NOW)
+        await accepted
+        assert after is not None
+        assert await store.find(message.id) == after
+        # And taken by what follows: it is the new one that everybody sees.
+        assert (await change(store, Taken(id=message.id))).command == after.command
+
+    engine.walk(road)
+
+
+def absent(subscriber: str = "380501234567", **fields: Any) -> Absent:
+    given: dict[str, Any] = {
+        "account": "demo",
+        "subscriber": subscriber,
+        "destination": f"+{subscriber}",
+        "destination_ton": 1,
+        "destination_npi": 1,
+        "source": "bank",
+        "source_ton": 5,
+        "source_npi": 0,
+        "at": NOW,
+    }
+    return Absent(**given | fields)
+
+
+def test_who_waits_for_a_subscriber_is_told_once(engine: Any) -> None:
+    async def road(store: Store) -> None:
+        assert list(await store.reachable(["380501234567"], NOW)) == []
+        await store.absent([absent(), absent(account="other"), absent("2"), absent("3")])
+        await store.absent([absent(source="shop", source_ton=1, source_npi=1, at=NOW + 1)])
+
+    async def again(store: Store) -> None:
+        alerts = await store.reachable(["9", "2", "380501234567"], NOW + 2)
+        assert [(alert.account, alert.incoming.source) for alert in alerts] == [
+            ("demo", "+2"),
+            ("demo", "+380501234567"),
+            ("other", "+380501234567"),
+        ]
+        latest = alerts[1].incoming
+        assert (latest.destination, latest.text, latest.at, latest.alert) == ("shop", "", NOW + 2, (1, 1, 1, 1))
+        assert alerts[2].incoming.alert == (1, 1, 5, 0)
+        assert len({alert.incoming.ref for alert in alerts}) == 3
+        assert list(await store.receipts("demo", 0, 10)) == list(alerts[:2])
+        assert list(await store.reachable(["2", "380501234567"], NOW + 3)) == []
+        assert (await store.stats()).outbox == {"demo": 2, "other": 1}
+
+    async def after_a_restart(store: Store) -> None:
+        assert [type(row) for row in await store.receipts("other", 0, 10)] == [Arrival]
+        assert [alert.incoming.source for alert in await store.reachable(["3"], NOW + 3)] == ["+3"]
+        assert list(await store.reachable(["3"], NOW + 3)) == []
+
+    engine.walk(road, again, after_a_restart)
+
+
+def test_a_wish_is_seen_by_whoever_asks_after_it(engine: Any) -> None:
+    async def road(store: Store) -> None:
+        wished = asyncio.create_task(store.absent([absent()]))
+        await asyncio.sleep(0)
+        assert len(await store.reachable(["380501234567"], NOW)) == 1
+        await wished
+
+    engine.walk(road)
+
+
+def test_a_wish_is_forgotten_like_everything_that_is_old(engine: Any) -> None:
+    async def road(store: Store) -> None:
+        await store.absent([absent(), absent("2", at=NOW + DAY)])
+        await store.purge(NOW + DAY, 10)
+        assert list(await store.reachable(["380501234567"], NOW + DAY)) == []
+        await store.purge(NOW + 2 * DAY, 10)
+        assert list(await store.reachable(["2"], NOW + DAY)) == []
 
     engine.walk(road)

@@ -156,3 +156,34 @@ def test_every_commit_is_synced(path: Path) -> None:
     db = database.connect(path, cache=1000, write=True)
     assert (db.pragma("journal_mode"), db.pragma("synchronous")) == ("wal", 2)
     db.close()
+
+
+#: A message as schema 2 kept it.
+OF_SCHEMA_2 = """
+INSERT INTO message (id, account, stage, bind, sequence, kind, command, source, source_ton, source_npi, destination,
+    destination_ton, destination_npi, priority, registered_delivery, notify, data_coding, pdu, accepted_at, expires,
+    duplicate_window, state, due)
+VALUES (?, ?, ?, 1, 1, 'sms', '{"kind":"sms","text":"t"}', 'a', 1, 1, 'b', 1, 1, 0, 1, 1, 0, x'00', 1, 9, 0, 1, 1)
+"""
+
+
+def test_a_database_of_the_version_before_goes_on_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = database.migrations()
+    database.prepare(path)
+    old = database.connect(path, cache=256, write=True)
+    with monkeypatch.context() as before:
+        before.setattr(database, "migrations", lambda: known[:2])
+        database.migrate(old, path)
+    for id, account, stage in ((1, "demo", 0), (2, "demo", 1), (3, "other", 2), (4, "demo", 5)):
+        old.execute(OF_SCHEMA_2, (id, account, stage))
+    old.close()
+
+    async def main() -> None:
+        store = SqliteStore(path, clock=lambda: 2)
+        await store.open()
+        assert (await store.stats()).unsent == {"demo": 2, "other": 1}
+        assert [message.id for message in await store.find_all(4)] == [4]
+        assert list(await store.reachable(["b"], 2)) == []
+        await store.close()
+
+    asyncio.run(main())

@@ -83,6 +83,11 @@ HOT = {
         ("p", "a", "1", "2"),
         "SEARCH incoming USING INDEX incoming_unanswered (provider=? AND account=? AND source=? AND destination=?)",
     ),
+    "take_absent": ((NAMES,), "SEARCH absent USING PRIMARY KEY (subscriber=?)"),
+    "find": ((1,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
+    "find_all": ((1,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
+    "find_part": ((1,), "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)"),
+    "forget_multi": ((IDS,), "SEARCH multi USING COVERING INDEX multi_message (message=?)"),
     "find_by_ref": (("p", "r"), "SEARCH r USING PRIMARY KEY (provider=? AND ref=?)"),
     "forget_lines": ((IDS,), "SEARCH line USING PRIMARY KEY (message=?)"),
     "forget_parts": ((IDS,), "SEARCH part USING COVERING INDEX part_message (message=?)"),
@@ -100,7 +105,8 @@ def test_what_is_asked_often_goes_by_an_index(db: apsw.Connection, name: str) ->
     steps = [step for step in steps if "subquery" not in step]
     assert steps[0] == first
     assert not [step for step in steps if "TEMP B-TREE" in step and name not in ("parked",)]
-    assert not [step for step in steps[1:] if step.startswith("SCAN") and "carray" not in step]
+    steps = [step for step in steps[1:] if step != "SCAN CONSTANT ROW"]
+    assert not [step for step in steps if step.startswith("SCAN") and "carray" not in step]
 
 
 @pytest.mark.parametrize(
