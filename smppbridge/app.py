@@ -27,6 +27,9 @@ from pdu import SubmitSm
 
 from . import __version__
 from .config import Config, ConfigError, Finding, check, diff
+from .control.capture import Capture
+from .control.listener import Control
+from .control.protocol import place
 from .delivery.handler import Handlers
 from .delivery.incoming import account_for
 from .delivery.outbox import Outbox
@@ -131,9 +134,19 @@ class Gateway:
         await self.smpp.start()
         if config.http.listen:
             self._http = await Listener.start(self._web(), config.http.listen)
+        self.control = Control(
+            place(config.control, config.store), {"capture": Capture(self.smpp.taps, lambda: self.config.accounts)}
+        )
+        await self.control.start()
         for work in (self.submission.run(), self.handlers.run(), self._every_second(), self._keep()):
             self._spawn(work)
-        self.log.info("ready", smpp=self.smpp.addresses, http=self.http_address, version=__version__)
+        self.log.info(
+            "ready",
+            smpp=self.smpp.addresses,
+            http=self.http_address,
+            control=self.control.address,
+            version=__version__,
+        )
 
     # Stop ------------------------------------------------------------------------------------------------------------
 
@@ -148,6 +161,7 @@ class Gateway:
         await self.smpp.stop(_FAREWELL)
         async with _at_most(_DRAIN):
             await self.outbox.drain()
+        await self.control.stop()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -183,6 +197,7 @@ class Gateway:
         return await self.doorkeeper.admit(request, peer)
 
     def link_up(self, link: Link) -> None:
+        self.submission.link_up(link)
         self.outbox.link_up(link)
 
     def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
