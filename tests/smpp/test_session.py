@@ -195,6 +195,48 @@ def test_a_refusal_carries_its_reason_where_the_client_can_read_it(
     assert session._counters.refused == {(CommandId.SUBMIT_SM, CommandStatus.ESME_RSUBMITFAIL): 1}
 
 
+def bound_with(version: int, reasons: bool | None = None) -> Session:
+    session = fresh()
+    session.receive(encode(BindTransceiver(interface_version=version)), NOW)
+    session.bind_accepted("us", reasons=reasons)
+    session.data_to_send()
+    return session
+
+
+@pytest.mark.parametrize("level", [0, 79, 80, 99])
+@pytest.mark.parametrize("request_id", [CommandId.SUBMIT_SM, CommandId.DATA_SM])
+def test_an_answer_says_how_near_the_next_refusal_is(level: int, request_id: CommandId) -> None:
+    session = bound_with(0x50)
+    asked: list[int] = []
+    session.tell_congestion(lambda outstanding: asked.append(outstanding) or level)  # type: ignore[func-returns-value]
+    session.receive(submit(7) + submit(8) + submit(9), NOW)
+    session.respond_submit(8, 0, "12", request=request_id)
+    session.respond_submit(7, CommandStatus.ESME_RSUBMITFAIL, request=request_id)
+    session.respond_submit(9, CommandStatus.ESME_RTHROTTLED, request=request_id)
+    response = PDUS[request_id | 0x80000000]
+    told = [tlv(Tag.CONGESTION_STATE, level)] if level >= 80 else []
+    expected = [
+        response(sequence_number=8, message_id="12", tlvs=told),
+        response(sequence_number=7, command_status=CommandStatus.ESME_RSUBMITFAIL, tlvs=told),
+        # Whatever else is free, this one was refused because something is not.
+        response(sequence_number=9, command_status=CommandStatus.ESME_RTHROTTLED, tlvs=[tlv(Tag.CONGESTION_STATE, 99)]),
+    ]
+    assert session.data_to_send() == b"".join(map(encode, expected))
+    # How many operations are still to be answered; an overload need not ask.
+    assert asked == [2, 2]
+
+
+@pytest.mark.parametrize(("version", "reasons"), [(0x33, True), (0x34, None), (0x34, True), (0x50, False)])
+def test_who_reads_no_parameters_there_hears_nothing_of_it(version: int, reasons: bool | None) -> None:
+    session = bound_with(version, reasons)
+    session.tell_congestion(lambda _: pytest.fail("it was asked"))
+    session.receive(submit(7) + submit(8), NOW)
+    session.respond_submit(7, 0, "12")
+    session.respond_submit(8, CommandStatus.ESME_RMSGQFUL)
+    expected = SubmitSmResp(sequence_number=8, command_status=CommandStatus.ESME_RMSGQFUL)
+    assert session.data_to_send() == encode(SubmitSmResp(sequence_number=7, message_id="12")) + encode(expected)
+
+
 def test_a_broken_submit_sm_is_answered_and_the_next_one_taken(session_in: Any, said: Any) -> None:
     session = session_in(State.BOUND_TX)
     broken = header(20, CommandId.SUBMIT_SM, 0, 8) + b"\0\0\0\0"
