@@ -74,6 +74,12 @@ _DATA_SM_RESP = CommandId.DATA_SM_RESP
 _header = Struct(">IIII").pack
 _read_header = Struct(">4xIII").unpack_from
 
+#: What congestion_state is worth telling, and what goes with a refusal for overload (SMPP 5.0 §4.8.4.18).
+_WORTH_TELLING = 80
+_CONGESTED = 99
+_OVERLOAD = frozenset({CommandStatus.ESME_RTHROTTLED, CommandStatus.ESME_RMSGQFUL})
+_CONGESTION_STATE = Tag.CONGESTION_STATE.to_bytes(2) + b"\0\1"
+
 _BIND_TYPES: dict[type[Pdu], BindType] = {
     BindTransmitter: "transmitter",
     BindReceiver: "receiver",
@@ -94,12 +100,6 @@ class BindRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     address_range: str = ""
     addr_ton: int = 0
     addr_npi: int = 0
-#: What congestion_state is worth telling, and what goes with a refusal for overload (SMPP 5.0 §4.8.4.18).
-_WORTH_TELLING = 80
-_CONGESTED = 99
-_OVERLOAD = frozenset({CommandStatus.ESME_RTHROTTLED, CommandStatus.ESME_RMSGQFUL})
-_CONGESTION_STATE = Tag.CONGESTION_STATE.to_bytes(2) + b"\0\1"
-
     sequence_number: int = 0
 
     def __repr__(self) -> str:
@@ -191,6 +191,7 @@ class Session:
 
     __slots__ = (
         "_binding",
+        "_congestion",
         "_counters",
         "_framer",
         "_leaving",
@@ -214,7 +215,6 @@ class Session:
         "wake_at",
     )
 
-        "_congestion",
     def __init__(self, limits: Limits, now: int, *, window: int, max_pdu: int, counters: Counters) -> None:
         self.state = State.OPEN
         #: Set once, when the session is over.
@@ -234,6 +234,8 @@ class Session:
         self.tap: Tap | None = None
         self._may_submit = False
         self._reasons = False
+        #: See `tell_congestion`.
+        self._congestion: Callable[[int], int] | None = None
         self._binding: BindRequest | None = None
         #: A BIND waits for its answer, or the session is over: no PDU is taken.
         self._stopped = False
@@ -272,8 +274,6 @@ class Session:
         return self._binding is not None
 
     def _read(self, now: int) -> list[Event]:
-        #: See `tell_congestion`.
-        self._congestion: Callable[[int], int] | None = None
         events: list[Event] = []
         next_frame = self._framer.next if self.tap is None else self._next_seen
         submits = 0
@@ -425,6 +425,13 @@ class Session:
         self._stopped = False
         return request
 
+    def tell_congestion(self, level: Callable[[int], int]) -> None:
+        """Let our answers say how near the next refusal is: congestion_state, 80 to 89 the best use of us, 90 to 99
+        nearly too much (SMPP 5.0 §4.8.4.18). `level` is asked with the number of unanswered operations; less than 80 is
+        not worth telling. Only where the client speaks 5.0 and hears reasons; 3.4 has no such parameter."""
+        if self._reasons and self.interface_version >= VERSION_5_0:
+            self._congestion = level
+
     def respond_submit(
         self,
         sequence: int,
@@ -469,16 +476,26 @@ class Session:
         response = _pdu(response_to(request), sequence, command_status=status)
         if reason and self._reasons:
             text = reason.encode("ascii", "replace")[:255].decode("ascii")
-            pdu.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
-        if self._congestion is not None:
-            over = pdu.command_status in _OVERLOAD
-            level = _CONGESTED if over else self._congestion(self.submitted - self.responded)
-            if level >= _WORTH_TELLING:
-                pdu.tlvs.append(tlv(Tag.CONGESTION_STATE, level))
-        self.responded += 1
-        self._put(encode(pdu), pdu.command_id)
-        if self._timers.leaving:
-            self._finish()
+            response.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
+        self.respond(response)
+
+    def respond(self, pdu: Pdu) -> None:
+        """Answer an operation with a response of its own. Its statuses are those that the client's version knows."""
+        if self.ending is None:
+            if pdu.command_status:
+                pdu.command_status = status_for(self.interface_version, pdu.command_status)
+            if self._congestion is not None:
+                over = pdu.command_status in _OVERLOAD
+                level = _CONGESTED if over else self._congestion(self.submitted - self.responded)
+                if level >= _WORTH_TELLING:
+                    pdu.tlvs.append(tlv(Tag.CONGESTION_STATE, level))
+            if isinstance(pdu, SubmitMultiResp):
+                for refused in pdu.unsuccess_smes:
+                    refused.error_status_code = status_for(self.interface_version, refused.error_status_code)
+            self.responded += 1
+            self._put(encode(pdu), pdu.command_id)
+            if self._timers.leaving:
+                self._finish()
 
     @property
     def room(self) -> int:
@@ -536,13 +553,6 @@ class Session:
         if self.ending is not None or self._timers.unbind_sent or self._leaving is not None:
             return
         if CommandId.UNBIND not in SENDS[self.state]:
-    def tell_congestion(self, level: Callable[[int], int]) -> None:
-        """Let our answers say how near the next refusal is: congestion_state, 80 to 89 the best use of us, 90 to 99
-        nearly too much (SMPP 5.0 §4.8.4.18). `level` is asked with the number of unanswered operations; less than 80 is
-        not worth telling. Only where the client speaks 5.0 and hears reasons; 3.4 has no such parameter."""
-        if self._reasons and self.interface_version >= VERSION_5_0:
-            self._congestion = level
-
             self.end(Ending(How.CLOSED, reason))
             return
         self._ask(Unbind(), now)
