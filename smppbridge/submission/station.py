@@ -99,14 +99,14 @@ class Submission:
         self.open = True
         self._idle = asyncio.Event()
 
-    # The hot path ----------------------------------------------------------------------------------------------------
-
-    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
     def link_up(self, link: Link) -> None:
         """A client is bound: from 5.0 on it hears how near its limits are."""
         account, clock = self.accounts[link.account], self.clock
         link.session.tell_congestion(lambda outstanding: account.congestion(outstanding, clock()))
 
+    # The hot path ----------------------------------------------------------------------------------------------------
+
+    def submitted(self, link: Link, pdu: SubmitSm, frame: bytes) -> None:
         """Take one SUBMIT_SM (`frame` is the PDU as it came); the link carries the answer, now or when it is stored."""
         account = self.accounts[link.account]
         now = self.clock()
