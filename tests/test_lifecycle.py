@@ -10,6 +10,7 @@ from smppbridge.lifecycle import (
     EVENTS,
     FINAL_STATES,
     Began,
+    Cancelled,
     Change,
     Doubted,
     Handed,
@@ -134,6 +135,14 @@ TABLE: dict[str, tuple[Change, list[tuple[Stage, str]]]] = {
         report(MessageState.UNDELIVERABLE),
         [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "late")],
     ),
+    "cancelled": (
+        Cancelled(id=4711, reason="by the client"),
+        [(FINAL, "final"), (FINAL, "final"), (SENDING, ""), (SENT, ""), (DOUBT, ""), (FINAL, "")],
+    ),
+    "cancelled and recalled": (
+        Cancelled(id=4711, recalled=True, reason="by the client"),
+        [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (SENT, ""), (DOUBT, ""), (FINAL, "")],
+    ),
     "settled": (
         Settled(id=4711, state=MessageState.EXPIRED, reason="the validity is over"),
         [(FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "final"), (FINAL, "late")],
@@ -160,7 +169,7 @@ def test_every_stage_has_an_answer_to_every_change(name: str, stage: Stage) -> N
 
 def test_the_table_names_every_change() -> None:
     changes = {type(change) for change, _ in TABLE.values()}
-    assert changes == {Taken, Began, Handed, Postponed, PassedOn, LedOn, Doubted, Looked, Reported, Settled}
+    assert changes == {Taken, Began, Handed, Postponed, PassedOn, LedOn, Doubted, Looked, Reported, Settled, Cancelled}
 
 
 # What a step carries over --------------------------------------------------------------------------------------------
@@ -322,6 +331,45 @@ def test_a_notice_goes_where_it_was_asked_for(
     assert notice is None or notice.channel is notify
 
 
+# Cancelled by the client ---------------------------------------------------------------------------------------------
+
+CANCELLED = Cancelled(id=4711, reason="by the client")
+
+
+@pytest.mark.parametrize(
+    ("registered_delivery", "told"), [(0x00, False), (0x01, True), (0x02, True), (0x03, False), (0x11, True)]
+)
+def test_what_is_cancelled_ends_as_deleted_and_is_told_as_it_was_asked_for(
+    registered_delivery: int, told: bool
+) -> None:
+    result = step(message(WAITING, registered_delivery=registered_delivery), CANCELLED, NOW)
+    progress = result.progress
+    assert (progress.state, progress.err, progress.done_at, progress.due) == (MessageState.DELETED, 0, NOW, 0)
+    assert bool(result.notice) is told
+    assert result.entry is not None
+    assert (result.entry.event, result.entry.detail) == ("final", "by the client")
+
+
+@pytest.mark.parametrize(
+    ("change", "event"),
+    [
+        (Began(id=4711, provider="smsc"), ""),
+        (Taken(id=4711), ""),
+        (Postponed(id=4711, until=NOW + 60, reason="overload"), ""),
+        (LedOn(id=4711, reason="all rest"), ""),
+        (Handed(id=4711, provider="smsc", ref="r1", look_at=NOW + 60), "late"),
+        (report(MessageState.DELIVERED), "late"),
+        (Settled(id=4711, state=MessageState.EXPIRED, reason="the validity is over"), "late"),
+    ],
+)
+def test_what_comes_after_a_cancellation_sends_nothing_and_tells_nobody(change: Change, event: str) -> None:
+    cancelled = msgspec.structs.replace(message(), progress=step(message(READY), CANCELLED, NOW).progress)
+    result = step(cancelled, change, NOW + 1)
+    assert (result.progress.stage, result.progress.state, result.progress.done_at) == (FINAL, MessageState.DELETED, NOW)
+    assert (result.entry.event if result.entry else "") == event
+    assert result.notice is None
+
+
 # Legs of a cascade ---------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +421,18 @@ def test_what_ends_a_leg_ends_the_message_or_not(
         else:
             assert (result.progress.stage, result.progress.state, result.progress.leg) == (FINAL, state, 0)
             assert (result.entry.event, result.notice is not None) == ("final", True)
+
+
+@pytest.mark.parametrize("leg", [0, 1])
+@pytest.mark.parametrize("onward", Onward)
+@pytest.mark.parametrize("stage", Stage)
+def test_no_leg_follows_a_cancellation(leg: int, onward: Onward, stage: Stage) -> None:
+    before = on_leg(leg, stage, onward=onward)
+    after = step(before, CANCELLED, NOW).progress
+    if stage in (WAITING, READY):
+        assert (after.stage, after.state, after.leg) == (FINAL, MessageState.DELETED, leg)
+    else:
+        assert after == before.progress
 
 
 def test_no_leg_follows_after_the_end_of_the_validity() -> None:
@@ -533,6 +593,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Looked, look_at=times),
     st.builds(Reported, provider=providers, report=reports, look_at=st.sampled_from([0, NOW + 60])),
     st.builds(Settled, state=st.sampled_from(sorted(FINAL_STATES)), reason=st.just("decided")),
+    st.builds(Cancelled, recalled=st.booleans(), reason=st.just("by the client")),
 )
 
 
@@ -575,6 +636,19 @@ def test_what_a_provider_has_is_not_sent_again(given: list[Change]) -> None:
         if result.progress.attempts > before.attempts:
             assert isinstance(change, Began)
             assert before.stage in (WAITING, READY, SENDING, DOUBT)
+
+
+@given(given=st.lists(changes, max_size=30))
+def test_what_a_provider_may_have_is_not_cancelled(given: list[Change]) -> None:
+    for before, change, result in walk(message(), given):
+        if not isinstance(change, Cancelled):
+            continue
+        waits = before.stage in (WAITING, READY) or (before.stage is SENDING and change.recalled)
+        assert (result.progress.stage is FINAL) is (waits or before.stage is FINAL)
+        if waits:
+            assert result.progress.state is MessageState.DELETED
+        else:
+            assert result == Step(before)
 
 
 @given(given=st.lists(changes, max_size=30))

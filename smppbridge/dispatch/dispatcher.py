@@ -27,6 +27,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 import structlog
+from msgspec import structs
 
 from pdu import MessageState
 
@@ -153,6 +154,24 @@ class Dispatcher:
             self._flowing = True
             asyncio.get_running_loop().call_soon(self._flow)
         return True
+
+    def recall(self, messages: Sequence[Message]) -> list[Message]:
+        """Take back what nobody has begun to send: those of these that were offered or queued are here no longer, and
+        are returned as they stand on disk, READY or stored as begun. What is under way stays, and what is in doubt.
+
+        This is how one that is stored as begun can be told from one that is being sent. Whoever recalls it sees to it:
+        it comes back when it is made to wait on disk, or by `offer`.
+        """
+        held = self._held
+        wanted = {message.id: message for message in messages}
+        progress = {message.id: message.progress for message in self._inbox if message.id in wanted}
+        if progress:
+            self._inbox = [message for message in self._inbox if message.id not in wanted]
+        if not held.isdisjoint(wanted):
+            for lane in self._lanes.values():
+                # In a lane of a cascade it stands as the provider is to see it.
+                progress |= {queued.id: queued.progress for queued in lane.recall(wanted)}
+        return [structs.replace(wanted[id], progress=known) for id, known in progress.items()]
 
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         """Where such a message would go, and why."""

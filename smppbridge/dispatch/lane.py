@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from random import Random
 from typing import Any, Protocol, TypeAlias
@@ -342,6 +342,15 @@ class Lane:
             self._let_go(expired)
             self._engine.expired(expired)
         self.pump()
+
+    def recall(self, ids: Container[int]) -> list[Message]:
+        """Take these out of the queue and let go of them. What is in doubt stays: a provider may have it."""
+        found = self._queue.take_out(lambda queued: queued.id in ids and queued.progress.stage is not Stage.DOUBT)
+        if found:
+            self._let_go(found)
+            if self.behind and self.hungry:
+                self._engine.roomy(self)
+        return found
 
     def _in_time(self, batch: list[Message], now: Millis) -> list[Message]:
         live = [message for message in batch if message.expires > now]
