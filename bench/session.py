@@ -48,7 +48,7 @@ class Desk:
     def __init__(self) -> None:
         self.count = 1_000_000_000_000_000_000
 
-    async def admit(self, request: BindRequest, peer: str) -> Admission:
+    async def admit(self, request: BindRequest, peer: str, certificate: object) -> Admission:
         return Admission(account=request.system_id, max_binds=10_000)
 
     def link_up(self, link: Link) -> None:

@@ -49,6 +49,7 @@ from .smpp.link import Link
 from .smpp.listening import ListenFailed
 from .smpp.server import SmppServer
 from .smpp.session import BindRequest, Ending, Operation
+from .smpp.tls import Certificate
 from .store.base import Applied, Store, StoreFailed
 from .store.memory import MemoryStore
 from .store.sqlite import SqliteStore
@@ -193,8 +194,8 @@ class Gateway:
 
     # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
 
-    async def admit(self, request: BindRequest, peer: str) -> Admission:
-        return await self.doorkeeper.admit(request, peer)
+    async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None) -> Admission:
+        return await self.doorkeeper.admit(request, peer, certificate)
 
     def link_up(self, link: Link) -> None:
         self.submission.link_up(link)

@@ -21,10 +21,13 @@ async def reading(gateway: Gateway) -> Reading:
     smpp, accounts = gateway.smpp, gateway.submission.accounts
     binds: Counter[tuple[str, ...]] = Counter((link.account, link.bind_type) for link in gateway.bound.links.values())
     found: dict[str, dict[tuple[str, ...], Value]] = {
-        "smppbridge_connections": {(): len(smpp.links)},
+        "smppbridge_connections": {(): smpp.guard.connections},
+        "smppbridge_connections_unbound": {(): smpp.guard.unbound},
         "smppbridge_connections_opened": {(): smpp.stats.opened},
+        "smppbridge_connections_refused": {(reason,): count for reason, count in smpp.stats.refused.items()},
         "smppbridge_binds": dict(binds),
         "smppbridge_binds_refused": {(status,): count for status, count in smpp.stats.binds_refused.items()},
+        "smppbridge_binds_delayed": {(): smpp.stats.binds_delayed},
         "smppbridge_pdus": _pdus("in", smpp.stats.pdus.received) | _pdus("out", smpp.stats.pdus.sent),
         "smppbridge_messages_accepted": {(name,): state.accepted for name, state in accounts.items()},
         "smppbridge_messages_resent": {(name,): state.resent for name, state in accounts.items()},

@@ -2,13 +2,16 @@
 
 In this order:
 
-1. The address. Somebody outside the networks of the account he names is a stranger, and so is somebody who names no
-   account and is in nobody's networks. All strangers get the same answer, ESME_RBINDFAIL, before any password is looked
-   at: they learn neither which accounts exist nor keep the machine busy with hashing.
+1. The address, of the client itself and not of a balancer (`proxy`). Somebody outside the networks of the account he
+   names is a stranger, and so is somebody who names no account and is in nobody's networks. All strangers get the same
+   answer, ESME_RBINDFAIL, before any password is looked at: they learn no account's name, and keep no machine busy with
+   hashing.
 2. The system_id: ESME_RINVSYSID, to those who are in somebody's networks. A mistyped name is told apart from a mistyped
    password there, because the people who bind ask exactly that.
-3. The password: ESME_RINVPASWD, compared in constant time.
-4. The kind of bind, and how many there are: ESME_RBINDFAIL. Never a status that says the password is wrong, because
+3. The certificate, where the account asks for one: ESME_RBINDFAIL, before the password is looked at. A certificate is
+   renewed every few months, on two sides and seldom in the same minute: the client has to come back by itself.
+4. The password: ESME_RINVPASWD, compared in constant time.
+5. The kind of bind, and how many there are: ESME_RBINDFAIL. Never a status that says the password is wrong, because
    clients like Kannel give up for good on ESME_RINVSYSID and ESME_RINVPASWD and try again on everything else.
 
 An account that is open to 0.0.0.0/0 makes everybody a neighbour, who may then guess names one by one: keep networks
@@ -33,6 +36,7 @@ from pdu import CommandStatus
 
 from ..config import AccountConfig, plain, within
 from .session import BindRequest
+from .tls import Certificate
 
 #: SMPP 3.4 §5.2.2: 9 octets with the NUL.
 MAX_PASSWORD = 8
@@ -56,6 +60,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
     status: CommandStatus = CommandStatus.ESME_ROK
     reason: str = ""
+    #: The client proved who it is, whatever the status says; a refusal for any other reason counts as a failed bind.
+    known: bool = True
     #: Checked at the very moment of binding, because two clients may ask at the same time.
     max_binds: int = 1
     #: Whether errors carry their reason in a TLV; None: as the version of the client says.
@@ -109,7 +115,7 @@ class Doorkeeper:
         self._passed: dict[str, bytes] = {}
         self._key = os.urandom(32)
 
-    async def admit(self, request: BindRequest, peer: str) -> Admission:
+    async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None = None) -> Admission:
         """Decide. Hashing runs in a thread; the answer may take some 50 ms, more when many bind at once."""
         address = address_of(peer)
         name, config = self._accounts.get(request.system_id, ("", None))
@@ -119,10 +125,12 @@ class Doorkeeper:
             return _refused(CommandStatus.ESME_RBINDFAIL, "no account has this system_id, and none this address")
         if not within(address, config.allowed_networks):
             return _refused(CommandStatus.ESME_RBINDFAIL, "the address is not in allowed_networks")
+        if config.client_certificates and not (certificate and certificate.fits(config.client_certificates)):
+            return _refused(CommandStatus.ESME_RBINDFAIL, _wrong_certificate(certificate))
         if not await self._knows_password(name, config, request.password):
             return _refused(CommandStatus.ESME_RINVPASWD, _wrong_password(config, request.password))
         if request.bind_type not in config.bind_types:
-            return _refused(CommandStatus.ESME_RBINDFAIL, f"{request.bind_type} is not in bind_types")
+            return _refused(CommandStatus.ESME_RBINDFAIL, f"{request.bind_type} is not in bind_types", known=True)
         return Admission(account=name, max_binds=config.max_binds, reasons=_REASONS[config.reasons])
 
     async def _knows_password(self, name: str, config: AccountConfig, password: str) -> bool:
@@ -155,5 +163,11 @@ def _wrong_password(config: AccountConfig, password: str) -> str:
     return "wrong password"
 
 
-def _refused(status: CommandStatus, reason: str) -> Admission:
-    return Admission(status=status, reason=reason)
+def _wrong_certificate(certificate: Certificate | None) -> str:
+    if certificate is None:
+        return "no certificate of the client: it is not on TLS, or shows none"
+    return f'the certificate "{certificate}" ({certificate.fingerprint}) is not one of client_certificates'
+
+
+def _refused(status: CommandStatus, reason: str, *, known: bool = False) -> Admission:
+    return Admission(status=status, reason=reason, known=known)

@@ -143,23 +143,37 @@ class Guard:
 
     # Connections -----------------------------------------------------------------------------------------------------
 
-    def enter(self, address: IPv4Address | IPv6Address | None, now: int) -> tuple[Visitor, Full | None]:
-        """Somebody connects. Counts the connection as unbound, unless the second value says why it is not taken."""
+    def enter(
+        self, address: IPv4Address | IPv6Address | None, now: int, *, balancer: bool = False
+    ) -> tuple[Visitor, Full | None]:
+        """Somebody connects. Counts the connection as unbound, unless the second value says why it is not taken.
+
+        A balancer has no limits of its own: what it opens is soon somebody else's (`rename`).
+        """
         visitor, rules = self._visitor(place_of(address), now), self.rules
-        for full, count, most in (
-            (Full.CONNECTIONS, self.connections, rules.max_connections),
-            (Full.ADDRESS, visitor.connections, rules.max_connections_per_address),
-            (Full.UNBOUND, self.unbound, rules.max_unbound),
-            (Full.UNBOUND_ADDRESS, visitor.unbound, rules.max_unbound_per_address),
-        ):
-            if most and count >= most:
-                return visitor, full
-        self._gone.pop(visitor.address, None)
-        self.connections += 1
-        self.unbound += 1
-        visitor.connections += 1
-        visitor.unbound += 1
-        return visitor, None
+        full = None
+        if self.connections >= rules.max_connections:
+            full = Full.CONNECTIONS
+        elif rules.max_unbound and self.unbound >= rules.max_unbound:
+            full = Full.UNBOUND
+        elif not balancer:
+            full = self._full(visitor)
+        if full is None:
+            self.connections += 1
+            self.unbound += 1
+            self._add(visitor)
+        return visitor, full
+
+    def rename(
+        self, balancer: Visitor, address: IPv4Address | IPv6Address | None, now: int
+    ) -> tuple[Visitor, Full | None]:
+        """A balancer says whose a connection is, which is counted as his from now on, if the second value is None."""
+        visitor = self._visitor(place_of(address), now)
+        full = self._full(visitor)
+        if full is None:
+            self._add(visitor)
+            self._remove(balancer, now, bound=False)
+        return visitor, full
 
     def bound(self, visitor: Visitor) -> None:
         """One of its connections is bound now."""
@@ -168,12 +182,9 @@ class Guard:
 
     def leave(self, visitor: Visitor, now: int, *, bound: bool) -> None:
         """One of its connections is gone; `bound` as told before."""
-        if not bound:
-            self.bound(visitor)
         self.connections -= 1
-        visitor.connections -= 1
-        if not visitor.connections:
-            self._keep(visitor, now)
+        self.unbound -= not bound
+        self._remove(visitor, now, bound=bound)
 
     # Binds -----------------------------------------------------------------------------------------------------------
 
@@ -209,6 +220,26 @@ class Guard:
         return count + 1 if tells else 0
 
     # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _full(self, visitor: Visitor) -> Full | None:
+        rules = self.rules
+        if rules.max_connections_per_address and visitor.connections >= rules.max_connections_per_address:
+            return Full.ADDRESS
+        if rules.max_unbound_per_address and visitor.unbound >= rules.max_unbound_per_address:
+            return Full.UNBOUND_ADDRESS
+        return None
+
+    def _add(self, visitor: Visitor) -> None:
+        self._gone.pop(visitor.address, None)
+        self.visitors[visitor.address] = visitor
+        visitor.connections += 1
+        visitor.unbound += 1
+
+    def _remove(self, visitor: Visitor, now: int, *, bound: bool) -> None:
+        visitor.connections -= 1
+        visitor.unbound -= not bound
+        if not visitor.connections:
+            self._keep(visitor, now)
 
     def _visitor(self, address: str, now: int) -> Visitor:
         visitor = self.visitors.get(address)

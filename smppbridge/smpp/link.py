@@ -18,8 +18,11 @@ from .admission import Admission
 from .listening import local_of, peer_of
 from .session import Answered, BindRequest, Ending, Event, How, Operation
 from .states import State
+from .tls import Certificate, certificate_of
 
 if TYPE_CHECKING:
+    from .arriving import Arrival
+    from .guard import Visitor
     from .server import SmppServer
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -33,8 +36,9 @@ _LINGER = 2000
 class Application(Protocol):
     """What a server asks and tells. All but `admit` are called in the loop and must not block."""
 
-    async def admit(self, request: BindRequest, peer: str) -> Admission:
-        """Decide on a bind; nothing else is taken from this client meanwhile."""
+    async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None) -> Admission:
+        """Decide on a bind of the client at `peer`, which showed this `certificate` within TLS or none; nothing else is
+        taken from it meanwhile."""
 
     def link_up(self, link: Link) -> None:
         """The client is bound, its response is on the way."""
@@ -56,6 +60,7 @@ class Link(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_arrival",
         "_dirty",
         "_leave_at",
         "_open",
@@ -68,24 +73,35 @@ class Link(asyncio.Protocol):
         "_writable",
         "account",
         "bind_type",
+        "certificate",
         "id",
         "peer",
         "session",
         "system_type",
+        "via",
+        "visitor",
     )
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: SmppServer) -> None:
+    def __init__(self, server: SmppServer, arrival: Arrival | None = None) -> None:
+        """`arrival` is how the client came to us; without one we went to it."""
         self._server = server
+        self._arrival = arrival
         #: Unique over restarts and gateways.
         self.id = server.next_id()
+        #: "host:port" of the client, and of the balancer between us.
         self.peer = ""
+        self.via = ""
+        #: What is known of its address.
+        self.visitor: Visitor | None = None
+        #: What the client showed within TLS.
+        self.certificate: Certificate | None = None
         #: The name of the account; empty before the bind.
         self.account = ""
         self.bind_type = ""
         self.system_type = ""
-        self.session = server.session(server.now())
+        self.session = server.session(server.now() if arrival is None else arrival.since)
 
         # Of the connection
         self._open = False
@@ -170,6 +186,16 @@ class Link(asyncio.Protocol):
         self._touch()
         return True
 
+    @property
+    def whence(self) -> dict[str, str]:
+        """Where the client comes from, for the log."""
+        found = {"peer": self.peer}
+        if self.via:
+            found["via"] = self.via
+        if self.certificate is not None:
+            found["certificate"] = str(self.certificate)
+        return found
+
     def unbind(self, reason: str = "unbound by us") -> None:
         """Ask the client to go."""
         self.session.unbind(self._server.now(), reason)
@@ -201,7 +227,13 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not to be asserted: uvloop's transports are none by name.
         self._transport = transport = cast(asyncio.Transport, transport)
-        self.peer = peer_of(transport)
+        self.certificate = certificate_of(transport)
+        if (arrival := self._arrival) is None:
+            self.peer = peer_of(transport)
+        else:
+            arrival.linked = True
+            self.peer, self.via, self.visitor = arrival.peer, arrival.via, arrival.visitor
+            self._arrival = None
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -228,19 +260,13 @@ class Link(asyncio.Protocol):
         self._open = False
         self.session.end(Ending(How.LOST, "closed by the client without UNBIND" if exc is None else str(exc)))
         self._down()
-        self._server.closed(self)
+        self._server.closed(self, bound=self._up)
 
     # What the server calls -------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         """The server takes the connection."""
         self._open = True
-
-    def refuse(self) -> None:
-        """The server does not take the connection."""
-        self._told = True
-        self.session.end(Ending(How.CLOSED, "too many connections"))
-        self._transport.abort()
 
     def abort(self) -> None:
         """Cut the connection; nothing is written any more."""
@@ -305,7 +331,7 @@ class Link(asyncio.Protocol):
         """Ask about a bind, and do as the answer says."""
         server = self._server
         try:
-            admission = await server.admit(request, self.peer)
+            admission = await server.admit(request, self)
         except Exception:
             log.exception("application failed", peer=self.peer, system_id=request.system_id)
             admission = Admission(status=CommandStatus.ESME_RSYSERR, reason="the application failed")
@@ -313,15 +339,7 @@ class Link(asyncio.Protocol):
         if self.session.ending is not None:
             return
         if admission.status:
-            server.stats.binds_refused[admission.status.name] += 1
-            log.warning(
-                "bind refused",
-                peer=self.peer,
-                system_id=request.system_id,
-                bind_type=request.bind_type,
-                status=admission.status.name,
-                reason=admission.reason,
-            )
+            server.refused(request, admission, self)
             self.session.bind_refused(admission.status)
         else:
             self._let_in(request, admission)
@@ -335,10 +353,11 @@ class Link(asyncio.Protocol):
         self.session.bind_accepted(server.config.system_id, reasons=admission.reasons)
         self._up = True
         server.stats.binds[self.bind_type] += 1
+        server.bind_done(self)
         server.bound.add(self)
         log.info(
             "link up",
-            peer=self.peer,
+            **self.whence,
             account=self.account,
             link=self.id,
             bind_type=self.bind_type,

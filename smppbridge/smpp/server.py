@@ -9,7 +9,10 @@ What an operator sees in the log:
 * "link up", "link down": with the peer, the account, how it ended and why. `clean` says whether the client is known to
   have read every response.
 * "bind refused" (warning): with peer, system_id, status and the reason that the client is not told.
-* "connection refused" (warning): max_connections of [smpp] is reached.
+* "bind guessing" (warning): the same for an address from which so many binds failed that they wait now; one line a
+  minute for each address, with the count and the last system_ids.
+* "connection refused" (warning): a limit of [smpp] is reached. "proxy header refused", "tls handshake failed"
+  (warning): with the reason. Each one line a minute for each address; `times` is how often since the last one.
 * "link closed before bind" (info): a client that said nothing, or spoke something else than SMPP (a TLS client on a
   plain port shows as "framing lost: command_length 369295617 …").
   Clients that only connect and go, as load balancers do to see whether we live, are logged at debug.
@@ -23,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,15 +34,18 @@ import structlog
 
 from pdu import CommandStatus
 
-from ..config import SmppConfig, Tls
+from ..config import SmppConfig
 from ..ids import IdGenerator
 from .admission import Admission
+from .arriving import Arrivals
 from .bound import Bound
+from .guard import Guard, Rules
 from .link import Application, Link
-from .listening import BACKLOG, join_address, load_certificate, open_socket
+from .listening import Port
 from .session import BindRequest, Counters, Session
 from .tap import Taps
 from .timers import Limits
+from .tls import context_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -56,12 +61,14 @@ class Stats:
 
     def __init__(self) -> None:
         self.opened = 0
-        #: Connections beyond max_connections.
-        self.refused = 0
+        #: Connections that were not taken, by the limit of [smpp] that said so; or "proxy", or "tls".
+        self.refused: Counter[str] = Counter()
         #: By kind of bind.
         self.binds: Counter[str] = Counter()
         #: By name of the status.
         self.binds_refused: Counter[str] = Counter()
+        #: Binds that waited because others from the same address had failed.
+        self.binds_delayed = 0
         #: PDUs and octets.
         self.pdus = Counters()
 
@@ -90,12 +97,14 @@ class SmppServer:
         self.taps = Taps(self.links)
         #: Where it listens, as "host:port", once started.
         self.addresses: list[str] = []
+        #: What each address has open, and how its binds went.
+        self.guard = Guard(Rules.of(config))
         self._limits = Limits.of(config)
         self._clock = clock
         self._tick_every = tick
         self._ticker: asyncio.TimerHandle | None = None
-        self._listeners: list[asyncio.Server] = []
-        self._contexts: list[tuple[ssl.SSLContext, Tls]] = []
+        self._ports: list[Port] = []
+        self._arrivals = Arrivals(self)
         self._touched: list[Link] = []
         self._closing = False
         self._empty = asyncio.Event()
@@ -108,43 +117,36 @@ class SmppServer:
 
     async def start(self) -> None:
         """Open every listener. Raises ListenFailed, and ValueError for a certificate that cannot be used."""
-        loop = asyncio.get_running_loop()
         try:
             for listener in self.config.listeners:
-                context = None
-                if listener.tls is not None:
-                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                    context.minimum_version = ssl.TLSVersion.TLSv1_2
-                    load_certificate(context, listener.tls)
-                    self._contexts.append((context, listener.tls))
-                sock = await open_socket(listener.listen)
-                server = await loop.create_server(
-                    lambda: Link(self),
-                    sock=sock,
-                    backlog=BACKLOG,
-                    ssl=context,
-                    ssl_handshake_timeout=(self.config.session_init_timeout or 60.0) if context else None,
-                )
-                self._listeners.append(server)
-                self.addresses.append(join_address(*sock.getsockname()[:2]))
-                log.info("listening", address=self.addresses[-1], tls=context is not None)
+                port = Port(listener, self._arrivals.take)
+                await port.open()
+                self._ports.append(port)
+                self.addresses.append(port.address)
+                log.info("listening", address=port.address, tls=listener.tls is not None)
         except BaseException:
             await self.stop(0)
             raise
         self._tick()
 
     def reload(self, config: SmppConfig) -> None:
-        """Take new settings for the links to come, and read the certificates again. Listeners stay as they are."""
-        for context, tls in self._contexts:
-            load_certificate(context, tls)
+        """Take new settings for the links to come, and read the certificates again; nobody who is there notices.
+
+        Listeners stay as they are. Raises ValueError for a certificate that cannot be used; then nothing has changed.
+        """
+        contexts = [None if port.listener.tls is None else context_of(port.listener.tls) for port in self._ports]
+        for port, context in zip(self._ports, contexts, strict=True):
+            port.context = context
         self.config = config
         self._limits = Limits.of(config)
+        self.guard.rules = Rules.of(config)
 
     def stop_listening(self) -> None:
         """Take no connections any more, and no binds on those that are there."""
         self._closing = True
-        for listener in self._listeners:
-            listener.close()
+        for port in self._ports:
+            port.close()
+        self._arrivals.stop()
 
     async def stop(self, within: float = 10.0) -> None:
         """Close it all, within so many seconds and a moment."""
@@ -198,26 +200,36 @@ class SmppServer:
         return _MAX_UNREAD + self.config.window * _MAX_DELIVER_SM
 
     def opened(self, link: Link) -> None:
-        """A client connected."""
-        self.stats.opened += 1
-        if self._closing or len(self.links) >= self.config.max_connections:
-            self.stats.refused += 1
-            log.warning("connection refused", peer=link.peer, links=len(self.links), closing=self._closing)
-            link.refuse()
-            return
+        """There is a link."""
         self.links[link.id] = link
         link.opened()
         self.taps.opened(link)
 
-    def closed(self, link: Link) -> None:
-        """A connection is gone."""
+    def bind_done(self, link: Link) -> None:
+        """A link is bound: it counts as unbound no longer."""
+        if link.visitor is not None:
+            self.guard.bound(link.visitor)
+
+    def closed(self, link: Link, *, bound: bool) -> None:
+        """A connection is gone, which had been `bound` or not."""
         self.links.pop(link.id, None)
+        if link.visitor is not None:
+            self.guard.leave(link.visitor, self.now(), bound=bound)
         if not self.links:
             self._empty.set()
 
-    async def admit(self, request: BindRequest, peer: str) -> Admission:
-        """Ask the application; then look again at what may have changed while it thought."""
-        admission = await self.application.admit(request, peer)
+    async def admit(self, request: BindRequest, link: Link) -> Admission:
+        """Ask the application; then look again at what may have changed while it thought.
+
+        Where binds have failed before, it waits first (`guard`): what it learns then, it learns late, right or wrong.
+        """
+        visitor = link.visitor
+        if visitor is not None and (delay := self.guard.delay(visitor, self.now())):
+            self.stats.binds_delayed += 1
+            await asyncio.sleep(delay / 1000)
+        admission = await self.application.admit(request, link.peer, link.certificate)
+        if visitor is not None and admission.known:
+            self.guard.proved(visitor, request.system_id)
         if admission.status:
             return admission
         if self._closing:
@@ -225,6 +237,30 @@ class SmppServer:
         if self.bound.count(admission.account) >= admission.max_binds:
             return Admission(status=CommandStatus.ESME_RBINDFAIL, reason=f"max_binds is {admission.max_binds}")
         return admission
+
+    def refused(self, request: BindRequest, admission: Admission, link: Link) -> None:
+        """A bind was refused: count it and tell it. What looks like guessing is told once a minute for each address."""
+        self.stats.binds_refused[admission.status.name] += 1
+        visitor = link.visitor
+        if visitor is None or admission.known or not self.guard.failed(visitor, request.system_id, self.now()):
+            log.warning(
+                "bind refused",
+                **link.whence,
+                system_id=request.system_id,
+                bind_type=request.bind_type,
+                status=admission.status.name,
+                reason=admission.reason,
+            )
+        elif times := self.guard.tell(visitor, "bind guessing", self.now()):
+            log.warning(
+                "bind guessing",
+                **link.whence,
+                address=visitor.address,
+                times=times,
+                system_ids=visitor.system_ids,
+                status=admission.status.name,
+                reason=admission.reason,
+            )
 
     def touched(self, link: Link) -> None:
         """The link has something to write: together with all others at the end of this turn of the loop."""

@@ -32,8 +32,11 @@ class Declared(msgspec.Struct, frozen=True):
 METRICS = (
     Declared("smppbridge_connections", "gauge", "Open SMPP connections, bound or not."),
     Declared("smppbridge_connections_opened", "counter", "SMPP connections accepted since the start."),
+    Declared("smppbridge_connections_unbound", "gauge", "Those of the open ones that have not bound."),
+    Declared("smppbridge_connections_refused", "counter", "SMPP connections not taken, by reason.", ("reason",)),
     Declared("smppbridge_binds", "gauge", "Binds by account and type.", ("account", "type")),
     Declared("smppbridge_binds_refused", "counter", "Binds refused, by command_status.", ("status",)),
+    Declared("smppbridge_binds_delayed", "counter", "Binds that waited, after failed ones from the same address."),
     Declared("smppbridge_pdus", "counter", "PDUs by direction and command.", ("direction", "command")),
     Declared("smppbridge_messages_accepted", "counter", "SUBMIT_SM answered with status 0.", ("account",)),
     Declared("smppbridge_messages_resent", "counter", "Resends answered with the first id.", ("account",)),
