@@ -66,6 +66,9 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     max_binds: int = 1
     #: Whether errors carry their reason in a TLV; None: as the version of the client says.
     reasons: bool | None = None
+    #: Requests that may wait for our answers; whether more get ESME_RTHROTTLED or are not read.
+    submit_window: int = 2000
+    throttles: bool = False
 
 
 # Passwords -----------------------------------------------------------------------------------------------------------
@@ -131,7 +134,13 @@ class Doorkeeper:
             return _refused(CommandStatus.ESME_RINVPASWD, _wrong_password(config, request.password))
         if request.bind_type not in config.bind_types:
             return _refused(CommandStatus.ESME_RBINDFAIL, f"{request.bind_type} is not in bind_types", known=True)
-        return Admission(account=name, max_binds=config.max_binds, reasons=_REASONS[config.reasons])
+        return Admission(
+            account=name,
+            max_binds=config.max_binds,
+            reasons=_REASONS[config.reasons],
+            submit_window=config.submit_window,
+            throttles=config.submit_window_full == "throttle",
+        )
 
     async def _knows_password(self, name: str, config: AccountConfig, password: str) -> bool:
         if config.password:

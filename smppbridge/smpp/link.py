@@ -63,6 +63,7 @@ class Link(asyncio.Protocol):
         "_arrival",
         "_dirty",
         "_leave_at",
+        "_next_turn",
         "_open",
         "_reading",
         "_server",
@@ -107,6 +108,8 @@ class Link(asyncio.Protocol):
         self._open = False
         self._reading = True
         self._writable = True
+        #: The session goes on then, with what is left of what was read.
+        self._next_turn: asyncio.Handle | None = None
         #: When the connection is cut, its session being over; 0: it is not over.
         self._leave_at = 0
 
@@ -146,7 +149,8 @@ class Link(asyncio.Protocol):
     @property
     def room(self) -> int:
         """How many deliveries may go out now."""
-        return self.session.room
+        # A client that does not read is not asked to: others of the account may, and nothing waits for an answer here.
+        return self.session.room if self._writable else 0
 
     def respond_submit(
         self,
@@ -237,15 +241,13 @@ class Link(asyncio.Protocol):
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        session = self.session
-        events = session.receive(data, self._server.now())
-        if session.has_data:
-            # ENQUIRE_LINK and the like were answered by the session itself: out, before anybody works.
-            self._transport.write(session.data_to_send())
-        self._handle(events)
+        self._take(self.session.receive(data, self._server.now()))
 
-    def eof_received(self) -> None:
-        """Whatever the client still wants to read, it said nothing about it: the transport closes."""
+    def eof_received(self) -> bool:
+        """The client says nothing more. It may still read what it is owed, but over TLS, where asyncio closes both
+        halves with the first."""
+        self._take(self.session.receive_end(self._server.now()))
+        return self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
         """The client does not read what we write, so we do not read what it writes."""
@@ -302,6 +304,23 @@ class Link(asyncio.Protocol):
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _take(self, events: Iterable[Event]) -> None:
+        """One turn of the session is done."""
+        session = self.session
+        if session.has_data:
+            # ENQUIRE_LINK and the like were answered by the session itself: out, before anybody works.
+            self._transport.write(session.data_to_send())
+        self._handle(events)
+
+    def _go_on(self) -> None:
+        """The next turn. It is left out while the client does not read: the end of that is followed by one."""
+        self._next_turn = None
+        try:
+            if self._writable:
+                self._take(self.session.proceed(self._server.now()))
+        except Exception:
+            self._server.give_up(self)
+
     def _handle(self, events: Iterable[Event]) -> None:
         """Tell the application; what it says at once is written together at the end."""
         application = self._server.application
@@ -350,7 +369,12 @@ class Link(asyncio.Protocol):
         self.account, self.bind_type, self.system_type = admission.account, request.bind_type, request.system_type
         if self.session.tap is not None:
             self.session.tap.bound()
-        self.session.bind_accepted(server.config.system_id, reasons=admission.reasons)
+        self.session.bind_accepted(
+            server.config.system_id,
+            reasons=admission.reasons,
+            submit_window=admission.submit_window,
+            throttles=admission.throttles,
+        )
         self._up = True
         server.stats.binds[self.bind_type] += 1
         server.bind_done(self)
@@ -378,27 +402,34 @@ class Link(asyncio.Protocol):
             self._server.touched(self)
 
     def _pace(self) -> None:
-        """Read only from a client that reads, and only while what it sends can be taken."""
-        wanted = self._writable and not self.session.waiting
+        """Read only from a client that reads, and only while what it sends can be taken. What is left of what was read
+        is taken after the others had their turn."""
+        session = self.session
+        wanted = self._writable and not session.paused
         if wanted != self._reading and self._open and not self._leave_at:
             self._reading = wanted
             if wanted:
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+        if session.paused and self._writable and self._next_turn is None:
+            wait = session.wait(self._server.now())
+            if wait is not None:
+                loop = asyncio.get_running_loop()
+                self._next_turn = loop.call_later(wait / 1000, self._go_on) if wait else loop.call_soon(self._go_on)
 
     def _leave(self) -> None:
         """The session is over: say the last words, and wait a little for the client to close."""
         transport = self._transport
         self._leave_at = self._server.now() + _LINGER
         if not transport.is_closing():
-            if not self._reading:
-                # What comes is thrown away, but without reading the end of the connection would not be seen.
-                transport.resume_reading()
-            if transport.can_write_eof():
-                transport.write_eof()
-            else:
+            if self.session.ended or not transport.can_write_eof():
                 transport.close()
+            else:
+                if not self._reading:
+                    # What comes is thrown away, but without reading the end of the connection would not be seen.
+                    transport.resume_reading()
+                transport.write_eof()
         self._down()
 
     def _down(self) -> None:
@@ -409,6 +440,9 @@ class Link(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
         session, server = self.session, self._server
         ending = session.ending
         assert ending is not None

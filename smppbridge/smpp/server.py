@@ -276,7 +276,7 @@ class SmppServer:
             try:
                 link.flush()
             except Exception:
-                self._give_up(link)
+                self.give_up(link)
 
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(self._tick_every, self._tick)
@@ -285,9 +285,9 @@ class SmppServer:
             try:
                 link.tick(now)
             except Exception:
-                self._give_up(link)
+                self.give_up(link)
 
-    def _give_up(self, link: Link) -> None:
+    def give_up(self, link: Link) -> None:
         """A bug that one link met costs that link and no other."""
         log.exception("link failed", peer=link.peer, account=link.account, link=link.id)
         link.abort()

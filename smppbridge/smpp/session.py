@@ -7,8 +7,21 @@ How it is used: `receive` takes what was read and returns events; the applicatio
 the session is over: what is left to send is written and the connection closed.
 
 What needs no application is answered here and at once: ENQUIRE_LINK, UNBIND, what `states.verdict` refuses, and what
-cannot be read. PDUs are taken off the stream one at a time, and none while a BIND waits for its answer (the client has
-nothing to say until then), so neither events nor answers depend on how the stream was cut into reads.
+cannot be read. PDUs are taken off the stream one at a time and in order, so neither events nor answers depend on how
+the stream was cut into reads.
+
+Taking stops where somebody else must have a turn first, and the rest stays in the stream; `paused` says so, nothing
+more should be read then, and `proceed` goes on. It stops
+
+* while a BIND waits for its answer: the client has nothing to say until then;
+* after `TURN` PDUs, so that a flood on one link does not hold up the others;
+* while as many operations as `submit_window` allows wait for our answers. Also an ENQUIRE_LINK and a response to a
+  delivery behind them wait then. That cannot lock up: our answers come from the store and wait for nothing that the
+  client could still say;
+* for as long as `hold` says.
+
+An end-of-file is the last thing in the stream. It is an UNBIND without an answer: what was asked before it is still
+answered, and deliveries that nobody can answer any more come back at once.
 
 Whose fault it is decides what happens. A PDU that cannot be read is the client's: it is answered with a status and the
 session lives. So are a response nobody asked for and a status nobody knows. Only a lost framing ends the session, for
@@ -67,6 +80,13 @@ if TYPE_CHECKING:
 #: SMPP 3.4 §5.2.4: what interface_version a client must speak to be sent TLVs at all.
 VERSION_3_4 = 0x34
 VERSION_5_0 = 0x50
+
+#: PDUs that one link takes before the others have their turn: a millisecond or two of SUBMIT_SM. Half as many cost a
+#: flood on many links 2 % more, twice as many gain nothing.
+TURN = 64
+
+#: No window: more than anybody asks for.
+_UNLIMITED = 1 << 62
 
 _SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
 _SUBMIT_SM_RESP = CommandId.SUBMIT_SM_RESP
@@ -150,7 +170,7 @@ class How(StrEnum):
     UNBOUND = "unbound"
     #: We did: shutdown, silence, lost framing.
     CLOSED = "closed"
-    #: The connection went away without a word.
+    #: The connection went away, or its client's half of it, without an UNBIND.
     LOST = "lost"
 
 
@@ -160,14 +180,15 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     how: How
     reason: str
     #: Both sides have unbound, and every operation had been answered before the first UNBIND: an identical message on
-    #: another bind is then no resend.
+    #: another bind is then no resend. An end-of-file alone is never clean: a client that is killed sends one too, and
+    #: then what it had read of us is lost with it.
     clean: bool = False
 
 
 class Counters:
     """What is counted over all links of a server, as plain integers."""
 
-    __slots__ = ("octets_in", "octets_out", "received", "refused", "sent", "unasked")
+    __slots__ = ("bad", "octets_in", "octets_out", "received", "refused", "sent", "unasked")
 
     def __init__(self) -> None:
         #: PDUs that came, by command_id; unknown ones under 0.
@@ -177,6 +198,8 @@ class Counters:
         self.refused: dict[tuple[int, int], int] = {}
         #: Responses nothing was waiting for.
         self.unasked = 0
+        #: PDUs that no client should send: `Session.bad`.
+        self.bad = 0
         self.octets_in = 0
         self.octets_out = 0
 
@@ -194,23 +217,30 @@ class Session:
         "_congestion",
         "_counters",
         "_framer",
+        "_held_until",
         "_leaving",
         "_may_submit",
         "_out",
         "_reasons",
         "_responded_at_unbind",
         "_stopped",
+        "_submit_window",
         "_submits_answered",
+        "_throttles",
         "_timers",
         "_window",
         "_window_size",
+        "bad",
         "can_receive",
         "delivered",
+        "ended",
         "ending",
         "interface_version",
+        "paused",
         "responded",
         "state",
         "submitted",
+        "taken",
         "tap",
         "wake_at",
     )
@@ -225,11 +255,19 @@ class Session:
         self.interface_version = 0
         #: Whether it may be delivered to.
         self.can_receive = False
-        #: Operations handed to the application, and how many of them it answered.
+        #: Operations taken, and how many of them were answered.
         self.submitted = 0
         self.responded = 0
         #: Deliveries that went out.
         self.delivered = 0
+        #: PDUs that came, and those among them that no client should send: unreadable, unknown, not in this state,
+        #: or a response that nobody asked for.
+        self.taken = 0
+        self.bad = 0
+        #: An end-of-file came: nothing follows.
+        self.ended = False
+        #: Nothing more should be read: see the head of the module, and `wait`.
+        self.paused = False
         #: Who looks at this session, if anybody does.
         self.tap: Tap | None = None
         self._may_submit = False
@@ -239,6 +277,11 @@ class Session:
         self._binding: BindRequest | None = None
         #: A BIND waits for its answer, or the session is over: no PDU is taken.
         self._stopped = False
+        #: Operations that may wait for our answers, and whether more are refused or wait in the stream.
+        self._submit_window = _UNLIMITED
+        self._throttles = False
+        #: Nothing is taken before then.
+        self._held_until = 0
         #: UNBIND of the client that waits until every operation is answered.
         self._leaving: int | None = None
         #: Operations answered before the first UNBIND, whoever sent it.
@@ -268,19 +311,56 @@ class Session:
         self._framer.feed(data)
         return self._read(now)
 
+    def receive_end(self, now: int) -> list[Event]:
+        """Take an end-of-file: the client will say nothing more, but may still listen."""
+        if self.ending is not None or self.ended:
+            return []
+        self.ended = True
+        return self._read(now)
+
+    def hold(self, until: int) -> None:
+        """Take nothing before this time."""
+        if self.ending is None:
+            self._held_until = until
+            self.paused = True
+
+    def wait(self, now: int) -> int | None:
+        """While `paused`: after how many milliseconds `proceed` has something to do; None: not before an answer of the
+        application."""
+        if self._binding is not None or self._full:
+            return None
+        return max(self._held_until - now, 0)
+
+    def _must_wait(self, now: int) -> bool:
+        return self._stopped or self._full or now < self._held_until
+
     @property
-    def waiting(self) -> bool:
-        """Whether a BIND waits for its answer: nothing is taken meanwhile, so nothing more should be read."""
-        return self._binding is not None
+    def _full(self) -> bool:
+        """Whether the client has to wait for answers of ours."""
+        return self.submitted - self.responded >= self._submit_window and not self._throttles
 
     def _read(self, now: int) -> list[Event]:
         events: list[Event] = []
+        if self._must_wait(now):
+            self.paused = self.ending is None
+            return events
+        # What is taken in one turn cannot overfill the window: that is looked at once a turn and not with each PDU.
+        room = self._submit_window - self.submitted + self.responded
+        may_take = room > 0
+        turn = room if 0 < room < TURN else TURN
         next_frame = self._framer.next if self.tap is None else self._next_seen
-        submits = 0
+        submits = taken = 0
+        self.paused = False
         try:
-            while not self._stopped and (frame := next_frame()) is not None:
+            for taken in range(1, turn + 1):
+                frame = next_frame()
+                if frame is None:
+                    taken -= 1
+                    if self.ended:
+                        self._take_end(now, events)
+                    break
                 # The fast lane: a SUBMIT_SM where it may be sent. `_take` does the same for everything else.
-                if self._may_submit and frame[4:8] == _SUBMIT_SM:
+                if may_take and self._may_submit and frame[4:8] == _SUBMIT_SM:
                     try:
                         events.append((decode(frame), frame))  # type: ignore[arg-type]
                         self.submitted += 1
@@ -289,8 +369,15 @@ class Session:
                         self._take_broken(broken, now, events)
                 else:
                     self._take(frame, now, events)
+                    if self._stopped:
+                        self.paused = self.ending is None
+                        break
+            else:
+                self.paused = True
         except FramingError as lost:
+            taken -= 1
             self._lose_framing(lost, events)
+        self.taken += taken
         if submits:
             self._timers.heard = now
             self._counters.received[CommandId.SUBMIT_SM] += submits
@@ -312,7 +399,7 @@ class Session:
     def _take_broken(self, broken: BodyError, now: int, events: list[Event]) -> None:
         self._timers.heard = now
         self._counters.received[CommandId.SUBMIT_SM] += 1
-        self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+        self._take_bad(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
 
     def _take(self, frame: bytes, now: int, events: list[Event]) -> None:
         """Everything that is not a SUBMIT_SM of a client that may send one. Most of it never needs its body."""
@@ -327,7 +414,7 @@ class Session:
         if ruling is None:
             self._ignore(command_id, status, sequence, events)
         elif ruling:
-            self._refuse(command_id, sequence, ruling, _REFUSALS[ruling], events)
+            self._take_bad(command_id, sequence, ruling, _REFUSALS[ruling], events)
         elif command_id & RESPONSE:
             self._take_response(command_id, status, sequence, now, events)
         elif command_id == CommandId.ENQUIRE_LINK:
@@ -341,17 +428,24 @@ class Session:
 
     def _take_operation(self, frame: bytes, events: list[Event]) -> None:
         try:
-            events.append((decode(frame), frame))  # type: ignore[arg-type]
+            pdu = decode(frame)
         except BodyError as broken:
-            self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+            self._take_bad(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+            return
+        room = self.submitted - self.responded < self._submit_window
+        self.submitted += 1
+        if room:
+            events.append((pdu, frame))  # type: ignore[arg-type]
         else:
-            self.submitted += 1
+            reason = f"submit_window is {self._submit_window}: so many requests wait for their answers"
+            self.respond_error(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RTHROTTLED, reason)
+            events.append(Refused(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RTHROTTLED, reason))
 
     def _take_bind(self, frame: bytes, events: list[Event]) -> None:
         try:
             pdu = decode(frame)
         except BodyError as broken:
-            self._refuse(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+            self._take_bad(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
             return
         assert isinstance(pdu, BindTransmitter | BindReceiver | BindTransceiver)
         self._binding = BindRequest(
@@ -394,11 +488,28 @@ class Session:
         self.wake_at = min(self.wake_at, self._timers.next())
         self._finish()
 
+    def _take_end(self, now: int, events: list[Event]) -> None:
+        """Like an UNBIND that nobody waits to see answered; after an UNBIND, nothing new."""
+        # What the client was to answer it cannot answer any more, be it still listening.
+        events += self.abandon()
+        if not self._timers.leaving:
+            self._timers.leaving = now
+            self._may_submit = self.can_receive = False
+            self.wake_at = min(self.wake_at, self._timers.next())
+            self._finish()
+
     # What we have to say ---------------------------------------------------------------------------------------------
 
-    def bind_accepted(self, system_id: str, *, reasons: bool | None = None) -> None:
-        """Let the client in; then `proceed`. `reasons` switches those of `respond_submit`; None: from 5.0 on."""
+    def bind_accepted(
+        self, system_id: str, *, reasons: bool | None = None, submit_window: int = _UNLIMITED, throttles: bool = False
+    ) -> None:
+        """Let the client in; then `proceed`. `reasons` switches those of `respond_submit`; None: from 5.0 on.
+
+        At most `submit_window` operations wait for answers. Further ones wait in the stream, or get ESME_RTHROTTLED
+        where it `throttles`.
+        """
         request = self._bind_answered()
+        self._submit_window, self._throttles = submit_window, throttles
         self.interface_version = version = request.interface_version
         self._reasons = version >= VERSION_5_0 if reasons is None else reasons and version >= VERSION_3_4
         response = response_to(_BINDS[request.bind_type])
@@ -415,14 +526,14 @@ class Session:
         self._refuse(_BINDS[request.bind_type], request.sequence_number, status, "", [])
 
     def proceed(self, now: int) -> list[Event]:
-        """Take what came while a BIND waited for its answer."""
-        return self._read(now)
+        """Take what is left in the stream."""
+        return self._read(now) if self.ending is None else []
 
     def _bind_answered(self) -> BindRequest:
         request = self._binding
         assert request is not None, "no BIND waits for an answer"
         self._binding = None
-        self._stopped = False
+        self._stopped = self.paused = False
         return request
 
     def tell_congestion(self, level: Callable[[int], int]) -> None:
@@ -469,33 +580,31 @@ class Session:
         The reason goes out as additional_status_info_text, up to 255 ASCII characters, where the client can read it:
         SMPP 5.0 §4.2.2 has TLVs in responses and 3.4 has none there, and real 3.4 clients (smpplib) stop at one.
         """
+        self.respond(_pdu(response_to(request), sequence, command_status=status), reason)
+
+    def respond(self, pdu: Pdu, reason: str = "") -> None:
+        """Answer an operation with a response of its own. Its statuses are those that the client's version knows; the
+        reason says what could not be done, as in `respond_error`."""
         if self.ending is not None:
             return
-        status = status_for(self.interface_version, status)
-        self._counters.count_refused(request, status)
-        response = _pdu(response_to(request), sequence, command_status=status)
+        if pdu.command_status:
+            pdu.command_status = status_for(self.interface_version, pdu.command_status)
+            self._counters.count_refused(pdu.command_id & ~RESPONSE, pdu.command_status)
+        if isinstance(pdu, SubmitMultiResp):
+            for refused in pdu.unsuccess_smes:
+                refused.error_status_code = status_for(self.interface_version, refused.error_status_code)
         if reason and self._reasons:
             text = reason.encode("ascii", "replace")[:255].decode("ascii")
-            response.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
-        self.respond(response)
-
-    def respond(self, pdu: Pdu) -> None:
-        """Answer an operation with a response of its own. Its statuses are those that the client's version knows."""
-        if self.ending is None:
-            if pdu.command_status:
-                pdu.command_status = status_for(self.interface_version, pdu.command_status)
-            if self._congestion is not None:
-                over = pdu.command_status in _OVERLOAD
-                level = _CONGESTED if over else self._congestion(self.submitted - self.responded)
-                if level >= _WORTH_TELLING:
-                    pdu.tlvs.append(tlv(Tag.CONGESTION_STATE, level))
-            if isinstance(pdu, SubmitMultiResp):
-                for refused in pdu.unsuccess_smes:
-                    refused.error_status_code = status_for(self.interface_version, refused.error_status_code)
-            self.responded += 1
-            self._put(encode(pdu), pdu.command_id)
-            if self._timers.leaving:
-                self._finish()
+            pdu.tlvs.append(tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT, text))
+        if self._congestion is not None:
+            over = pdu.command_status in _OVERLOAD
+            level = _CONGESTED if over else self._congestion(self.submitted - self.responded)
+            if level >= _WORTH_TELLING:
+                pdu.tlvs.append(tlv(Tag.CONGESTION_STATE, level))
+        self.responded += 1
+        self._put(encode(pdu), pdu.command_id)
+        if self._timers.leaving:
+            self._finish()
 
     @property
     def room(self) -> int:
@@ -569,6 +678,7 @@ class Session:
             self._may_submit = self.can_receive = False
             self._binding = None
             self._stopped = True
+            self.paused = False
             self.wake_at = NEVER
 
     def abandon(self) -> Sequence[Answered]:
@@ -581,6 +691,9 @@ class Session:
         if self.ending is not None:
             return []
         events: list[Event] = []
+        if self._full or now < self._held_until:
+            # It is we who do not listen.
+            self._timers.heard = now
         if self._window is not None:
             late = self._window.expired(now)
             events += [Answered(request.token, None) for request in late if request.command_id in DELIVERIES]
@@ -647,7 +760,19 @@ class Session:
         self._counters.count_refused(command_id, status)
         events.append(Refused(command_id, sequence, status, reason))
 
+    def _take_bad(
+        self, command_id: int, sequence: int, status: CommandStatus, reason: str, events: list[Event]
+    ) -> None:
+        """Refuse what no client should send."""
+        self._count_bad()
+        self._refuse(command_id, sequence, status, reason, events)
+
+    def _count_bad(self) -> None:
+        self.bad += 1
+        self._counters.bad += 1
+
     def _ignore(self, command_id: int, status: int, sequence: int, events: list[Event]) -> None:
+        self._count_bad()
         self._counters.unasked += 1
         events.append(Unasked(command_id, status, sequence))
 
@@ -675,8 +800,10 @@ class Session:
             self._put(_header(16, response, 0, self._leaving), response)
             self._move(MOVES[response])
             self.end(Ending(How.UNBOUND, f"unbound by the client{reason}", clean))
-        else:
+        elif self.state is State.UNBOUND or not self.ended:
             self.end(Ending(How.CLOSED, f"unbound by us{reason}", clean))
+        else:
+            self.end(Ending(How.LOST, f"closed by the client without UNBIND{reason}"))
 
 
 _BINDS: dict[BindType, CommandId] = {bind_type: pdu.command_id for pdu, bind_type in _BIND_TYPES.items()}

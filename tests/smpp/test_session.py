@@ -96,7 +96,7 @@ def test_a_bind_is_asked_about_and_answered(
         "ISO",
     )
     assert session.state is State.OPEN
-    assert session.waiting
+    assert (session.paused, session.wait(NOW)) == (True, None)
     session.bind_accepted("us")
     assert session.proceed(NOW) == []
     (answer,) = said(session)
@@ -112,7 +112,7 @@ def test_a_refused_client_stays_and_may_try_again(said: Any) -> None:
     (answer,) = said(session)
     assert type(answer) is BindTransmitterResp
     assert (answer.command_status, answer.sequence_number) == (CommandStatus.ESME_RINVPASWD, 1)
-    assert (session.state, session.ending, session.waiting) == (State.OPEN, None, False)
+    assert (session.state, session.ending, session.paused) == (State.OPEN, None, False)
     (request,) = session.receive(encode(BindTransmitter(system_id="demo", sequence_number=2)), NOW)
     assert isinstance(request, BindRequest)
 
