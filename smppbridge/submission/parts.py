@@ -1,4 +1,15 @@
-"""Long messages that come in parts: each part is durable before its response, the last one brings the whole with it."""
+"""Long messages that come in parts: each part is durable before its response, the last one brings the whole with it.
+
+Which part it is stands in a user data header or in the SAR parameters, its data in short_message or message_payload, of
+a SUBMIT_SM or a DATA_SM; parts of one message may come in any of these ways, in any order and over any bind of the
+account. The store keeps them, so neither a restart nor a part that comes twice does harm. What was acknowledged and
+never becomes a message ends all the same (promise 3): as EXPIRED where a part is missing, as REJECTED where the whole
+means nothing.
+
+The octets are joined before they are read, because a client may cut an escape or a surrogate pair in two, and a prefix
+tells how all of them are to be read. So the parts must have one data_coding. Clients split what they have encoded; we
+know of none that encodes what it has split.
+"""
 
 from __future__ import annotations
 
@@ -127,15 +138,17 @@ class Parts:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""
         pdus = [decoded(part.pdu) for part in parts]
         first = pdus[0]
-        if any(pdu.data_coding != first.data_coding for pdu in pdus):
-            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, "the parts of one message differ in data_coding")
+        if codings := {pdu.data_coding for pdu in pdus} - {first.data_coding}:
+            differs = ", ".join(map(str, sorted(codings)))
+            reason = f"the parts of one message differ in data_coding: {first.data_coding} and {differs}"
+            raise Refusal(CommandStatus.ESME_RSUBMITFAIL, reason)
         # A header that is more than the concatenation stands in every part; the first one's speaks for all.
         header, _ = user_data(first)
         body = b"".join(user_data(pdu)[1] for pdu in pdus)
         alphabet = Alphabet(parts[0].alphabet)
         message = self._station.read(account, parts[0].bind, alphabet, first, parts[0].pdu, header, body, now)
         message.id = parts[0].id
-        return _speaking_for(parts, message)
+        return _speaking_for(parts, message, account.config.parts_receipts)
 
     async def _end_parts(
         self, account: AccountState, parts: Sequence[Part], state: MessageState, reason: str, now: Millis
@@ -159,7 +172,8 @@ class Parts:
             Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000),
         )
         message.duplicate_window = 0
-        verdict = await self._station.store.join(_speaking_for(parts, message), parts)
+        _speaking_for(parts, message, account.config.parts_receipts)
+        verdict = await self._station.store.join(message, parts)
         if isinstance(verdict, StoreFailed):
             raise verdict
         self._station.applied(
@@ -185,10 +199,20 @@ class Parts:
                 await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
 
 
-def _speaking_for(parts: Sequence[Part], message: Message) -> Message:
-    """The message of these parts: those among them that asked get the receipts, each under its own id."""
-    asking = [part for part in parts if part.notify is not Notify.NOBODY]
-    message.part_ids = tuple(part.id for part in asking)
+def _speaking_for(parts: Sequence[Part], message: Message, receipts: str) -> Message:
+    """The message of these parts, with the ids that get a receipt, each of its own, as `parts_receipts` says.
+
+    Whoever asks with one part over SMPP is answered there: an HTTP handler is for messages nobody asked for.
+    """
+    asking = [part for part in parts if part.notify is Notify.SMPP] or [
+        part for part in parts if part.notify is not Notify.NOBODY
+    ]
     message.notify = asking[0].notify if asking else Notify.NOBODY
     message.registered_delivery = asking[0].registered_delivery if asking else 0
+    told = parts[_TOLD[receipts]] if asking and receipts in _TOLD else asking
+    message.part_ids = tuple(part.id for part in told)
     return message
+
+
+#: Of `parts_receipts`, besides "asked".
+_TOLD = {"all": slice(None), "first": slice(1), "last": slice(-1, None)}

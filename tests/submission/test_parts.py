@@ -1,0 +1,352 @@
+"""Long messages in parts, by a station over a store on disk: joined once, sent once, every outcome told once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdu import CommandId, CommandStatus, DataSm, MessageState, SubmitSm, Tag, Tlv, encode, tlv
+from smppbridge.config import AccountConfig
+from smppbridge.ids import IdGenerator
+from smppbridge.journal import Journal
+from smppbridge.model import Message, Notify, Progress
+from smppbridge.smpp.bound import Bound
+from smppbridge.smpp.link import Link
+from smppbridge.store.base import Applied
+from smppbridge.store.sqlite import SqliteStore
+from smppbridge.submission import Submission
+
+NOW = 1_750_000_000_000
+TEXT = "A long text that goes in parts, each with a few words of it. " * 5
+
+
+class Client:
+    """The client's end of a bind: keeps what it is answered, by sequence_number."""
+
+    system_type = ""
+    account = "demo"
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.answers: dict[int, tuple[int, str]] = {}
+        self._answered = asyncio.Event()
+
+    async def answer(self, sequence: int) -> tuple[int, str]:
+        while sequence not in self.answers:
+            self._answered.clear()
+            await self._answered.wait()
+        return self.answers[sequence]
+
+    def respond_submit(self, sequence: int, status: int, id: str, *, request: CommandId) -> None:
+        assert sequence not in self.answers
+        self.answers[sequence] = (status, id)
+        self._answered.set()
+
+    def respond_error(self, request: CommandId, sequence: int, status: int, reason: str) -> None:
+        assert sequence not in self.answers
+        self.answers[sequence] = (status, reason)
+        self._answered.set()
+
+
+class Outlet:
+    """A dispatcher that takes whatever comes."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def route_of(self, *_: object) -> Any:
+        return self
+
+    providers = ("any",)
+    legs = ()
+
+    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
+        return Progress()
+
+    def offer(self, message: Message) -> bool:
+        self.sent.append(message)
+        return True
+
+
+class Life:
+    """A gateway's middle from one start to the next, over what the one before left on disk."""
+
+    def __init__(self, path: Path, config: AccountConfig) -> None:
+        self.now = NOW
+        self.path, self.config = path, config
+        self.outlet = Outlet()
+        self.clients: list[Client] = []
+        self.binds = 0
+        #: Ids that a receipt went out for, and what it said.
+        self.told: Counter[tuple[int, MessageState]] = Counter()
+
+    async def start(self) -> None:
+        self.store = SqliteStore(self.path, clock=lambda: self.now)
+        await self.store.open()
+        self.station = Submission(
+            accounts={"demo": self.config},
+            lists={},
+            max_pending=1000,
+            store=self.store,
+            ids=IdGenerator(0, await self.store.last_id(), lambda: self.now),
+            bound=Bound(),
+            outlet=self.outlet,
+            clock=lambda: self.now,
+            applied=self._applied,
+            journal=Journal(0),
+        )
+        self.clients = []
+        for _ in range(3):
+            self.binds += 1
+            self.clients.append(Client(self.binds))
+        await self.station.parts.sweep()
+
+    async def stop(self) -> None:
+        await self.station.drain()
+        await self.store.close()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def send(self, pdu: SubmitSm | DataSm, bind: int = 0) -> tuple[int, str]:
+        client = self.clients[bind]
+        pdu.sequence_number = len(client.answers) + 1
+        link = cast(Link, client)
+        if isinstance(pdu, SubmitSm):
+            self.station.submitted(link, pdu, encode(pdu))
+        else:
+            self.station.asked(link, pdu, encode(pdu))
+        return await client.answer(pdu.sequence_number)
+
+    async def expire(self) -> None:
+        self.now += int(self.config.parts_timeout * 1000) + 1
+        await self.station.parts.sweep()
+
+    def _applied(self, applied: Sequence[Applied]) -> None:
+        for one in applied:
+            for receipt in (*one.earlier, one.receipt):
+                if receipt is not None:
+                    self.told.update((id, receipt.state) for id in receipt.ids)
+
+
+def configured(**settings: Any) -> AccountConfig:
+    return AccountConfig(allowed_networks=(), **settings)
+
+
+def walk(road: Any, **settings: Any) -> None:
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            life = Life(Path(folder) / "state.db", configured(**settings))
+            await life.start()
+            try:
+                await road(life)
+            finally:
+                await life.stop()
+
+    asyncio.run(main())
+
+
+# How a part can look -------------------------------------------------------------------------------------------------
+
+
+def pieces(total: int, text: str = TEXT) -> list[bytes]:
+    data = text.encode("ascii")
+    size = -(-len(data) // total)
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def udh8(reference: int, total: int, number: int) -> bytes:
+    return bytes((5, 0, 3, reference % 256, total, number))
+
+
+def udh16(reference: int, total: int, number: int) -> bytes:
+    return bytes((6, 8, 4, reference >> 8, reference % 256, total, number))
+
+
+def sar(reference: int, total: int, number: int) -> list[Tlv]:
+    return [
+        tlv(Tag.SAR_MSG_REF_NUM, reference),
+        tlv(Tag.SAR_TOTAL_SEGMENTS, total),
+        tlv(Tag.SAR_SEGMENT_SEQNUM, number),
+    ]
+
+
+WAYS = ("udh8", "udh16", "udh16 payload", "sar", "sar payload", "data_sm sar", "data_sm udh16")
+
+
+def part(way: str, reference: int, total: int, number: int, piece: bytes, asks: int = 1, **fields: Any) -> Any:
+    """One part as some client sends it; asked for a receipt."""
+    fields = {"source_addr": "TEST", "destination_addr": "79991234567", "registered_delivery": asks} | fields
+    header = b""
+    if "udh" in way:
+        header = (udh8 if way == "udh8" else udh16)(reference, total, number)
+        fields["esm_class"] = 0x40
+    tlvs = sar(reference, total, number) if "sar" in way else []
+    if "payload" in way or "data_sm" in way:
+        tlvs.append(tlv(Tag.MESSAGE_PAYLOAD, header + piece))
+    else:
+        fields["short_message"] = header + piece
+    return (DataSm if "data_sm" in way else SubmitSm)(tlvs=tlvs, **fields)
+
+
+# Single rules --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_say_which_part_it_is(way: str) -> None:
+    async def road(life: Life) -> None:
+        for number in (3, 1, 2):
+            status, _ = await life.send(part(way, 7, 3, number, pieces(3)[number - 1]), bind=number % 2)
+            assert status == 0
+        [message] = life.outlet.sent
+        assert cast(Any, message.command).text == TEXT
+
+    walk(road)
+
+
+@pytest.mark.parametrize("ways", [("udh16", "sar"), ("sar", "data_sm sar"), ("udh8", "sar payload")])
+def test_parts_of_one_message_that_come_in_different_ways(ways: tuple[str, str]) -> None:
+    async def road(life: Life) -> None:
+        for number, way in enumerate(ways, 1):
+            assert (await life.send(part(way, 7, 2, number, pieces(2)[number - 1])))[0] == 0
+        assert [cast(Any, message.command).text for message in life.outlet.sent] == [TEXT]
+
+    walk(road)
+
+
+@pytest.mark.parametrize(
+    ("policy", "asks", "told"),
+    [
+        ("asked", [1, 0, 1], [1, 3]),
+        ("all", [1, 0, 0], [1, 2, 3]),
+        ("all", [0, 0, 0], []),
+        ("first", [0, 0, 1], [1]),
+        ("last", [1, 1, 0], [3]),
+        ("first", [0, 0, 0], []),
+    ],
+)
+@pytest.mark.parametrize("handler", [False, True])
+def test_which_parts_get_a_receipt(policy: str, asks: list[int], told: list[int], handler: bool) -> None:
+    async def road(life: Life) -> None:
+        ids = [
+            int((await life.send(part("sar", 7, 3, number, piece, asks[number - 1])))[1])
+            for number, piece in enumerate(pieces(3), 1)
+        ]
+        [message] = life.outlet.sent
+        if any(asks):
+            assert message.notify is Notify.SMPP
+            assert message.part_ids == tuple(ids[number - 1] for number in told)
+        elif handler:
+            # Statuses of messages that nobody asked about: the policy chooses among all parts.
+            assert message.notify is Notify.HTTP
+            assert message.part_ids == tuple(ids[:1] if policy == "first" else ids)
+        else:
+            assert (message.notify, message.part_ids) == (Notify.NOBODY, ())
+
+    more = {"handler": {"url": "http://127.0.0.1/"}} if handler else {}
+    walk(road, parts_receipts=policy, **more)
+
+
+def test_parts_that_differ_in_data_coding_are_refused_and_the_acknowledged_ones_end() -> None:
+    async def road(life: Life) -> None:
+        one, two = pieces(2)
+        _, id = await life.send(part("sar", 7, 2, 1, one))
+        status, reason = await life.send(part("sar", 7, 2, 2, two, data_coding=8))
+        assert (status, reason) == (
+            CommandStatus.ESME_RSUBMITFAIL,
+            "the parts of one message differ in data_coding: 0 and 8",
+        )
+        assert life.told == {(int(id), MessageState.REJECTED): 1}
+
+    walk(road)
+
+
+@pytest.mark.parametrize(("counts", "passes"), [("each", 2), ("once", 5)])
+def test_a_long_message_counts_by_parts_or_once(counts: str, passes: int) -> None:
+    async def road(life: Life) -> None:
+        coming = [(7, 4), (7, 1), (7, 2), (7, 3), (8, 1), (9, 1)]
+        statuses = [
+            (await life.send(part("sar", reference, 4, number, pieces(4)[number - 1])))[0]
+            for reference, number in coming
+        ]
+        assert statuses == [0] * passes + [CommandStatus.ESME_RTHROTTLED] * (6 - passes)
+
+    walk(road, per_minute=2, parts_count=counts)
+
+
+@pytest.mark.parametrize("counts", ["each", "once"])
+def test_a_part_that_comes_again_and_one_that_is_refused_cost_nothing(counts: str) -> None:
+    async def road(life: Life) -> None:
+        account = life.station.accounts["demo"]
+        one, two = pieces(2)
+        for _ in range(3):
+            await life.send(part("sar", 7, 2, 1, one))
+        assert account.rates.take(life.now, 9) is None
+        account.rates.apply(0, 0)
+        account.rates.apply(0, 0, per_minute=10)
+        await life.send(part("sar", 7, 2, 2, two, data_coding=8))
+        assert account.rates.take(life.now, 10) is None
+
+    walk(road, per_minute=10, parts_count=counts)
+
+
+# All of it at once ---------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_joined_once_sent_once_and_every_acknowledged_part_hears_once(data: st.DataObject) -> None:
+    """Parts of two messages in any order and way, over any bind, twice and over restarts; some never come."""
+    total = data.draw(st.integers(2, 4), label="parts")
+    chance = random.Random(data.draw(st.integers(0, 2**32), label="seed"))  # noqa: S311
+    incomplete = data.draw(st.booleans(), label="one part of the second message never comes")
+    parts = {}
+    for message in (1, 2):
+        for number, piece in enumerate(pieces(total, f"Message {message}: {TEXT}"), 1):
+            if not (incomplete and (message, number) == (2, total)):
+                parts[message, number] = (chance.choice(("sar", "sar payload", "data_sm sar", "udh16")), piece)
+    order = data.draw(st.permutations(list(parts)), label="order")
+    # Each may be sent again, in the same way, at any time after.
+    for again in data.draw(st.lists(st.sampled_from(order), max_size=4), label="again"):
+        order.insert(chance.randrange(order.index(again) + 1, len(order) + 1), again)
+    restarts = data.draw(st.sets(st.integers(0, len(order)), max_size=2), label="restarts")
+
+    async def road(life: Life) -> None:
+        ids: dict[tuple[int, int], int] = {}
+        for place, (message, number) in enumerate(order):
+            if place in restarts:
+                await life.restart()
+            life.now += 10
+            way, piece = parts[message, number]
+            status, id = await life.send(part(way, message, total, number, piece), bind=chance.randrange(3))
+            assert status == 0
+            # A part sent again has the same id.
+            assert ids.setdefault((message, number), int(id)) == int(id)
+        whole = {1} if incomplete else {1, 2}
+        texts = [cast(Any, message.command).text for message in life.outlet.sent]
+        assert sorted(texts) == [f"Message {message}: {TEXT}" for message in sorted(whole)]
+        for message in life.outlet.sent:
+            mine = next(one for one in whole if f"Message {one}:" in cast(Any, message.command).text)
+            assert message.part_ids == tuple(ids[mine, number] for number in range(1, total + 1))
+        for _ in range(2):
+            await life.expire()
+        assert len(life.outlet.sent) == len(whole)
+        # Those whose message became whole hear of it from the dispatcher; the others have heard, once.
+        lost = {ids[one] for one in ids if one[0] not in whole}
+        assert life.told == Counter({(id, MessageState.EXPIRED): 1 for id in lost})
+        for one, id in ids.items():
+            found = await life.store.find(id)
+            assert found is not None
+            assert id in found.part_ids, one
+
+    walk(road)
