@@ -160,3 +160,18 @@ def unpack(data: bytes, count: int | None = None, fill: int = 0) -> bytes:
     if count is None and (fill + 7 * available) % 8 == 0 and septets.endswith(b"\r"):
         return septets[:-1]
     return septets
+
+
+def unpack_uncounted(data: bytes, header_length: int = 0) -> bytes:
+    """Septets of user data behind a header of so many octets, where nobody says how many there are, as in SMPP.
+
+    Seven spare bits at the end are a carriage return where the sender knows §6.1.2.3.1, and zeros where it does not;
+    neither is text. So a text whose last character is "@" and ends on an octet loses it: eight characters, sixteen, and
+    so on without a header. Nothing in the octets says which was meant, and texts that end in "@" are the rarer ones.
+    """
+    fill = fill_bits(header_length) if header_length else 0
+    septets = unpack(data, fill=fill)
+    bits = fill + 7 * len(septets)
+    if bits == 8 * len(data) and septets.endswith(b"\0"):
+        return septets[:-1]
+    return septets

@@ -164,7 +164,12 @@ def _decoded(body: bytes, data_coding: int) -> str:
     try:
         return decode_text(body, data_coding)
     except Undecodable as error:
-        raise Malformed(f"{error}; send UCS2 with data_coding 8") from None
+        raise unreadable(error) from None
+
+
+def unreadable(error: Undecodable) -> Malformed:
+    """What a client is told whose octets are no text in its coding."""
+    return Malformed(f"{error}; send UCS2 with data_coding 8")
 
 
 def _name(prefix: str) -> str:

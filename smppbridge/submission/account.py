@@ -15,9 +15,11 @@ from typing import NoReturn, Protocol
 
 from pdu import Alphabet, BadHeader, CommandStatus, SubmitSm, segment_of
 
+from ..commands import reader_for
 from ..config import AccountConfig, Patterns
 from ..model import Kind, Millis, Notify, bare
 from .limits import Flood, Rates, Sets, lasting
+from .mending import mender_for
 from .refusal import Refusal
 
 # By this name because looking a member up in its enum costs more than what is done with it on the hot path.
@@ -54,9 +56,11 @@ class AccountState:
         "max_pending",
         "max_validity",
         "max_waiting",
+        "mend",
         "name",
         "pending",
         "rates",
+        "read",
         "read_id",
         "refused",
         "resent",
@@ -102,6 +106,9 @@ class AccountState:
         self.write_id = config.dialect.write_response_id
         #: What it gives back as a message_id; None: no id of ours.
         self.read_id = config.dialect.read_id
+        #: Puts a PDU of this client as SMPP has it; None: it needs no mending. And what it says, as a command.
+        self.mend = mender_for(config.dialect)
+        self.read = reader_for(config.dialect)
 
     def _limit(self, config: AccountConfig) -> None:
         """Limits in the form in which one that is off costs nothing; what was counted under the old ones stays."""

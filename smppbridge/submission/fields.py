@@ -77,15 +77,17 @@ def request_of(frame: bytes) -> CommandId:
     return CommandId.SUBMIT_SM if frame[4:8] == _SUBMIT_SM else CommandId(int.from_bytes(frame[4:8]))
 
 
-def decoded(frame: bytes) -> SubmitSm:
-    """The PDU that a message came in, or one of its parts, read again. Of a SUBMIT_MULTI what holds for all of its
-    destinations, so none is named: it stands in the message."""
+def decoded(frame: bytes, account: AccountState) -> SubmitSm:
+    """The PDU that a message came in, or one of its parts, read again as its client means it. Of a SUBMIT_MULTI what
+    holds for all of its destinations, so none is named: it stands in the message."""
     pdu = decode(frame)
     if isinstance(pdu, DataSm):
-        return as_submit(pdu)
-    if isinstance(pdu, SubmitMulti):
-        return as_submit_to(pdu, SmeAddress())
+        pdu = as_submit(pdu)
+    elif isinstance(pdu, SubmitMulti):
+        pdu = as_submit_to(pdu, SmeAddress())
     assert isinstance(pdu, SubmitSm)
+    if account.mend is not None:
+        account.mend(pdu)
     return pdu
 
 

@@ -136,7 +136,7 @@ class Parts:
 
     def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""
-        pdus = [decoded(part.pdu) for part in parts]
+        pdus = [decoded(part.pdu, account) for part in parts]
         first = pdus[0]
         if codings := {pdu.data_coding for pdu in pdus} - {first.data_coding}:
             differs = ", ".join(map(str, sorted(codings)))
@@ -156,8 +156,8 @@ class Parts:
         """Acknowledged parts that will never be a message: one message that only says so, with their receipts."""
         if not parts:
             return
-        first = decoded(parts[0].pdu)
-        body = b"".join(user_data(decoded(part.pdu))[1] for part in parts)
+        first = decoded(parts[0].pdu, account)
+        body = b"".join(user_data(decoded(part.pdu, account))[1] for part in parts)
         message = message_of(
             first,
             parts[0].pdu,

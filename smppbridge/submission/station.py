@@ -17,7 +17,7 @@ import structlog
 
 from pdu import Alphabet, BodyError, CommandId, CommandStatus, DataSm, SubmitSm
 
-from ..commands import Malformed, read
+from ..commands import Malformed
 from ..config import AccountConfig
 from ..ids import IdGenerator
 from ..journal import Journal
@@ -110,6 +110,8 @@ class Submission:
         """Take one SUBMIT_SM (`frame` is the PDU as it came); the link carries the answer, now or when it is stored."""
         account = self.accounts[link.account]
         now = self.clock()
+        if account.mend is not None:
+            account.mend(pdu)
         try:
             self.admit(account, pdu, now)
         except Refusal as refusal:
@@ -263,7 +265,7 @@ class Submission:
         """What the PDU means, as a message with an id. Raises Refusal."""
         destination = pdu.destination_addr
         try:
-            command = read(
+            command = account.read(
                 header + body if header else body,
                 data_coding=pdu.data_coding,
                 has_udh=bool(header),
