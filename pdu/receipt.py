@@ -43,6 +43,11 @@ _KEY = re.compile(r"(?:^|(?<=\s))(id|sub|dlvrd|submit[ _]?date|done[ _]?date|sta
 _DATE = re.compile("[0-9]{10}(?:[0-9]{2})?")
 
 
+def readable(text: str) -> str:
+    """A text that was not made for a receipt, in one line and with "?" for what is not the same in every alphabet."""
+    return _NOT_SAFE.sub("?", text.replace("\r", " ").replace("\n", " "))
+
+
 @dataclass(slots=True, kw_only=True)
 class ReceiptText:
     """SMPP 3.4 Appendix B. The layout has no place for a time zone: which one the dates are in is agreed beforehand."""
@@ -60,11 +65,23 @@ class ReceiptText:
     text: str = ""
 
     def format(self) -> str:
-        echo = _NOT_SAFE.sub("?", self.text[:ECHO].replace("\r", " ").replace("\n", " "))
         return (
             f"id:{self.id} sub:{self.sub:03d} dlvrd:{self.dlvrd:03d} submit date:{self.submit_date} "
-            f"done date:{self.done_date} stat:{self.stat} err:{self.err:03d} text:{echo}"
+            f"done date:{self.done_date} stat:{self.stat} err:{self.err:03d} text:{readable(self.text[:ECHO])}"
         )
+
+    def words(self) -> dict[str, str]:
+        """Each value as `format` writes it, for a layout of somebody else's."""
+        return {
+            "id": self.id,
+            "sub": f"{self.sub:03d}",
+            "dlvrd": f"{self.dlvrd:03d}",
+            "submit_date": self.submit_date,
+            "done_date": self.done_date,
+            "stat": self.stat,
+            "err": f"{self.err:03d}",
+            "text": readable(self.text[:ECHO]),
+        }
 
     @classmethod
     def parse(cls, receipt: str) -> ReceiptText:

@@ -1,20 +1,25 @@
 """A receipt → the DELIVER_SM an account's client already parses. Pure; the only place with the wording.
 
 SMPP 3.4 Appendix B leaves the text to the SMSC. Ours is what public clients of smsc.ru match: the Appendix-B line, and
-for an HLR look-up the documented line with its ten keys in their order, empty ones included.
+for an HLR look-up the documented line with its ten keys in their order, empty ones included. An account whose client
+parses something else has a dialect with that: the line, how ids and dates stand in it, which TLVs there are. The line
+of an HLR look-up is the same in all of them, because what was found has no place in any other.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
+from pdu import STAT, DataSm, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
+from pdu.receipt import readable
 
-from ..config import AccountConfig
+from ..config import AccountConfig, Dialect
+from ..config.dialects import APPENDIX_B, DateForm
 from ..lifecycle import FINAL_STATES
-from ..model import HlrResult, Kind, Message, Receipt, Sms, text_of
+from ..model import HlrResult, Kind, Message, Millis, Receipt, Sms, text_of
 
 #: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
 _ESM_RECEIPT = 0x04
@@ -44,13 +49,14 @@ _VENDOR_FLASH = 1
 
 def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_version: int) -> DeliverSm:
     """The DELIVER_SM that tells `receipt` under `id`: addresses swapped, esm_class 0x04 (0x20 while not final)."""
-    message = receipt.message
-    text = receipt_text(receipt, id, account.timezone).encode("ascii")
+    message, dialect = receipt.message, account.dialect
+    text = receipt_text(receipt, id, account.timezone, dialect).encode("ascii")
     tlvs: list[Tlv] = []
     # SMPP 3.3 has no optional parameters.
     if interface_version >= 0x34:
-        tlvs = _tlvs(receipt, id, account.tells_vendor_tlvs)
-        if len(text) > _SHORT_MESSAGE_MAX:
+        if dialect.receipt_tlvs:
+            tlvs = _tlvs(receipt, dialect.write_receipt_id(id), account.tells_vendor_tlvs)
+        if len(text) > _SHORT_MESSAGE_MAX and (dialect.receipt_tlvs or dialect.deliver_with == "data_sm"):
             tlvs.append(Tlv(Tag.MESSAGE_PAYLOAD, text))
             text = b""
     return DeliverSm(
@@ -66,13 +72,34 @@ def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_vers
     )
 
 
-def receipt_text(receipt: Receipt, id: int, timezone: str) -> str:
+def as_data_sm(pdu: DeliverSm) -> DataSm:
+    """What says the same in a DATA_SM (SMPP 3.4 §4.7.1), whose text is always in message_payload."""
+    tlvs = pdu.tlvs
+    if pdu.tlv(Tag.MESSAGE_PAYLOAD) is None:
+        tlvs = [*tlvs, Tlv(Tag.MESSAGE_PAYLOAD, pdu.short_message)]
+    return DataSm(
+        service_type=pdu.service_type,
+        source_addr_ton=pdu.source_addr_ton,
+        source_addr_npi=pdu.source_addr_npi,
+        source_addr=pdu.source_addr,
+        dest_addr_ton=pdu.dest_addr_ton,
+        dest_addr_npi=pdu.dest_addr_npi,
+        destination_addr=pdu.destination_addr,
+        esm_class=pdu.esm_class,
+        registered_delivery=pdu.registered_delivery,
+        data_coding=pdu.data_coding,
+        tlvs=tlvs,
+    )
+
+
+def receipt_text(receipt: Receipt, id: int, timezone: str, dialect: Dialect) -> str:
     """The line itself; ASCII, so that it reads the same in every default alphabet."""
     message = receipt.message
+    told = dialect.write_receipt_id(id)
     if message.kind is Kind.HLR and receipt.state in FINAL_STATES:
         found = receipt.hlr or HlrResult()
         return HlrReceiptText(
-            id=str(id),
+            id=told,
             stat=STAT[receipt.state],
             err=receipt.err,
             imsi=found.imsi,
@@ -85,22 +112,37 @@ def receipt_text(receipt: Receipt, id: int, timezone: str) -> str:
             rnet=found.rnet,
         ).format()
     parts = message.progress.parts or 1
-    return ReceiptText(
-        id=str(id),
+    line = ReceiptText(
+        id=told,
         sub=parts,
         dlvrd=parts if receipt.state is MessageState.DELIVERED else 0,
-        submit_date=_date(message.accepted_at // 60_000, timezone),
-        done_date=_date(receipt.done_at // 60_000, timezone),
+        submit_date=_date(message.accepted_at, timezone, dialect.receipt_dates),
+        done_date=_date(receipt.done_at, timezone, dialect.receipt_dates),
         stat=STAT[receipt.state],
         err=receipt.err,
         text=text_of(message.command),
-    ).format()
+    )
+    if dialect.receipt_text == APPENDIX_B:
+        return line.format()
+    return _layout(dialect.receipt_text) % {
+        **line.words(),
+        "state": str(int(receipt.state)),
+        "source": readable(message.source),
+        "destination": readable(message.destination),
+        "cost": readable(message.progress.cost),
+    }
 
 
-def _tlvs(receipt: Receipt, id: int, vendor: bool) -> list[Tlv]:
+@lru_cache(maxsize=64)
+def _layout(template: str) -> str:
+    """`{name}` as the operator % fills it in: names and nothing else, whatever stands in the values."""
+    return re.sub(r"\{(\w+)\}", r"%(\1)s", template.replace("%", "%%"))
+
+
+def _tlvs(receipt: Receipt, id: str, vendor: bool) -> list[Tlv]:
     message, progress = receipt.message, receipt.message.progress
     found = [
-        Tlv(Tag.RECEIPTED_MESSAGE_ID, b"%d\0" % id),
+        Tlv(Tag.RECEIPTED_MESSAGE_ID, id.encode("ascii") + b"\0"),
         _known(Tag.MESSAGE_STATE, receipt.state),
         _known(Tag.NETWORK_ERROR_CODE, _GSM_NETWORK + receipt.err.to_bytes(2, "big")),
     ]
@@ -130,11 +172,24 @@ def vendor_type(message: Message) -> int:
     return VENDOR_TYPE[message.kind]
 
 
+def _date(at: Millis, timezone: str, form: DateForm) -> str:
+    """Appendix B dates are YYMMDDhhmm, and some clients want more. One second, or one minute where that is all that is
+    told, is formatted once however many receipts it holds."""
+    return _formatted(at // 1000 if form.endswith("ss") else at // 60_000 * 60, timezone, form)
+
+
 @lru_cache(maxsize=256)
-def _date(minute: int, timezone: str) -> str:
-    """Appendix B dates are YYMMDDhhmm; one minute is formatted once however many receipts it holds."""
+def _formatted(second: int, timezone: str, form: DateForm) -> str:
     zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
-    return datetime.fromtimestamp(minute * 60, zone).strftime("%y%m%d%H%M")
+    return datetime.fromtimestamp(second, zone).strftime(_DATES[form])
+
+
+_DATES: dict[DateForm, str] = {
+    "YYMMDDhhmm": "%y%m%d%H%M",
+    "YYMMDDhhmmss": "%y%m%d%H%M%S",
+    "YYYYMMDDhhmm": "%Y%m%d%H%M",
+    "YYYYMMDDhhmmss": "%Y%m%d%H%M%S",
+}
 
 
 def vendor_status(state: MessageState) -> int:

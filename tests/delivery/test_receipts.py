@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from pdu import MessageState, Tag, VendorTag, encode
-from smppbridge.config import AccountConfig
+from smppbridge.config import AccountConfig, Dialect
 from smppbridge.delivery.receipts import deliver_sm, receipt_text, vendor_type
 from smppbridge.model import (
     KIND_OF,
@@ -85,7 +85,7 @@ def make_receipt(
 
 
 def test_an_ordinary_receipt_is_the_appendix_b_line():
-    line = receipt_text(make_receipt(Sms(text="Hello, how are you today?"), parts=1), ID, "UTC")
+    line = receipt_text(make_receipt(Sms(text="Hello, how are you today?"), parts=1), ID, "UTC", Dialect())
     assert line == (
         "id:855469 sub:001 dlvrd:001 submit date:2611211200 done date:2611211201 stat:DELIVRD err:000 "
         "text:Hello, how are you t"
@@ -96,17 +96,19 @@ def test_an_ordinary_receipt_is_the_appendix_b_line():
     ("expression", "found"), [(r"^id:(.*) sub:", "855469"), (r"stat:([A-Z]+)", "UNDELIV"), (r"err:([0-9]+)", "006")]
 )
 def test_public_clients_of_the_vendor_find_what_they_look_for(expression, found):
-    line = receipt_text(make_receipt(Sms(text="x"), MessageState.UNDELIVERABLE, err=6), ID, "UTC")
+    line = receipt_text(make_receipt(Sms(text="x"), MessageState.UNDELIVERABLE, err=6), ID, "UTC", Dialect())
     assert re.search(expression, line)[1] == found
 
 
 def test_parts_are_counted_and_only_a_delivered_message_has_delivered_parts():
-    assert " sub:003 dlvrd:003 " in receipt_text(make_receipt(Sms(text="x"), parts=3), ID, "UTC")
-    assert " sub:003 dlvrd:000 " in receipt_text(make_receipt(Sms(text="x"), MessageState.EXPIRED, parts=3), ID, "UTC")
+    assert " sub:003 dlvrd:003 " in receipt_text(make_receipt(Sms(text="x"), parts=3), ID, "UTC", Dialect())
+    assert " sub:003 dlvrd:000 " in receipt_text(
+        make_receipt(Sms(text="x"), MessageState.EXPIRED, parts=3), ID, "UTC", Dialect()
+    )
 
 
 def test_dates_are_in_the_time_zone_of_the_account():
-    assert "submit date:2611211400" in receipt_text(make_receipt(Sms(text="x")), ID, "Europe/Kyiv")
+    assert "submit date:2611211400" in receipt_text(make_receipt(Sms(text="x")), ID, "Europe/Kyiv", Dialect())
 
 
 FOUND = HlrResult(
@@ -120,7 +122,7 @@ FOUND = HlrResult(
 
 
 def test_an_hlr_receipt_satisfies_both_recipes_of_the_vendor():
-    line = receipt_text(make_receipt(Hlr(), hlr=FOUND), ID, "UTC")
+    line = receipt_text(make_receipt(Hlr(), hlr=FOUND), ID, "UTC", Dialect())
     assert line == (
         "id:855469 stat:DELIVRD err:000 imsi:250023012345678 msc:79232510066 mcc:250 mnc:02 "
         "cn:Russian+Federation net:MegaFON+open+Joint+Stock+Company rcn: rnet:"
@@ -131,20 +133,20 @@ def test_an_hlr_receipt_satisfies_both_recipes_of_the_vendor():
 
 
 def test_an_hlr_look_up_that_found_nothing_still_has_every_key():
-    line = receipt_text(make_receipt(Hlr(), MessageState.UNDELIVERABLE, err=1), ID, "UTC")
+    line = receipt_text(make_receipt(Hlr(), MessageState.UNDELIVERABLE, err=1), ID, "UTC", Dialect())
     assert HLR_EXPRESSION.match(line).groups() == ("855469", "UNDELIV", "001", *[""] * 8)
 
 
 def test_a_name_cannot_break_the_line():
     evil = HlrResult(cn="a b:c&d=e imsi:1", imsi="25 0:0", net="Ж")
-    line = receipt_text(make_receipt(Hlr(), hlr=evil), ID, "UTC")
+    line = receipt_text(make_receipt(Hlr(), hlr=evil), ID, "UTC", Dialect())
     assert HLR_EXPRESSION.match(line)
     assert parse_str(line)["cn"] == "a b:c&d=e imsi:1"
     assert parse_str(line)["imsi"] == "2500"
 
 
 def test_a_ping_answers_with_an_ordinary_receipt():
-    assert receipt_text(make_receipt(Ping()), ID, "UTC").endswith("stat:DELIVRD err:000 text:")
+    assert receipt_text(make_receipt(Ping()), ID, "UTC", Dialect()).endswith("stat:DELIVRD err:000 text:")
 
 
 def test_addresses_are_swapped_and_the_parameters_tell_the_same():
