@@ -232,7 +232,9 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
             said.mistake((*place, "bind_types"), "it could not bind in any way; expected at least one")
         if account.default_validity > account.max_validity:
             said.mistake((*place, "default_validity"), "longer than max_validity")
-        _check_status(name, account, said)
+        _check_status("duplicate_status", account.duplicate_status, place, said)
+        _check_status("flood_status", account.flood_status, place, said)
+        _check_limits(account, place, said)
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
 
@@ -280,21 +282,59 @@ def password_source(account: AccountConfig) -> tuple[str, Source] | None:
     return None
 
 
-def _check_status(name: str, account: AccountConfig, said: Said) -> None:
-    status = account.duplicate_status
+def _check_status(key: str, status: str, account: Place, said: Said) -> None:
+    """What a message is refused with."""
+    place = (*account, key)
     names = [member.name for member in CommandStatus if member is not CommandStatus.ESME_ROK]
     if status == CommandStatus.ESME_ROK.name:
-        said.mistake(("accounts", name, "duplicate_status"), "the client would take the message for accepted")
+        said.mistake(place, "the client would take the message for accepted")
     elif status not in names:
         said.mistake(
-            ("accounts", name, "duplicate_status"),
-            f"expected the name of a command_status such as ESME_RSUBMITFAIL{did_you_mean(status, names)}",
+            place, f"expected the name of a command_status such as ESME_RSUBMITFAIL{did_you_mean(status, names)}"
         )
     elif status in ("ESME_RTHROTTLED", "ESME_RMSGQFUL"):
         said.warning(
-            ("accounts", name, "duplicate_status"),
-            "a temporary status: clients such as Kannel send the same message again until it goes through",
+            place, "a temporary status: clients such as Kannel send the same message again until it goes through"
         )
+
+
+def _check_limits(account: AccountConfig, place: Place, said: Said) -> None:
+    """Patterns that mean nothing, and limits that do nothing because another one is always met before."""
+    _check_patterns(account.destinations, _NUMBERS, (*place, "destinations"), said)
+    _check_patterns(account.senders, 'a sender such as "INFO", or its beginning "INF*"', (*place, "senders"), said)
+    for key in ("destinations", "senders"):
+        if "*" in getattr(account, key):
+            said.warning((*place, key), "one of them matches everything: there is no limit")
+    if account.burst and not account.throughput:
+        said.warning((*place, "burst"), "does nothing without throughput")
+    quotas = {key: getattr(account, key) for key in _QUOTAS if getattr(account, key)}
+    for key, most in quotas.items():
+        seconds = _QUOTAS[key]
+        passes = (account.burst or max(1, account.throughput)) + account.throughput * seconds
+        if account.throughput and passes <= most:
+            said.warning((*place, key), f"never met: throughput lets {passes:.0f} messages pass in that time at most")
+        for longer, fewer in quotas.items():
+            if _QUOTAS[longer] > seconds and fewer <= most:
+                said.warning((*place, key), f"never met: {longer} is {fewer}")
+    if account.flood_messages and not account.flood_gap:
+        said.warning((*place, "flood_gap"), "no gap is shorter: flood_messages does nothing")
+    if account.kinds and not account.conventions and not account.kinds & _WITHOUT_CONVENTIONS:
+        said.warning((*place, "kinds"), "without conventions every text is an SMS: all messages will be refused")
+
+
+#: Quotas, and the seconds within which they count at most (`submission.limits`).
+_QUOTAS = {"per_minute": 61, "per_hour": 3660, "per_day": 87840}
+#: What a message can be where no text says what it is.
+_WITHOUT_CONVENTIONS = {Kind.SMS, Kind.BINARY}
+
+
+_NUMBERS = 'a number such as "7401", or its beginning "74*"'
+
+
+def _check_patterns(patterns: tuple[str, ...], expected: str, place: Place, said: Said) -> None:
+    for number, pattern in enumerate(patterns):
+        if not pattern or " " in pattern or "*" in pattern[:-1]:
+            said.mistake((*place, number), f"expected {expected}")
 
 
 # [providers] ---------------------------------------------------------------------------------------------------------
@@ -477,11 +517,7 @@ def check_incoming(tables: Tables, said: Said) -> None:
         _check_there("accounts", route.account, tables.account_names, (*place, "account"), said)
         if route.provider:
             _check_there("providers", route.provider, tables.provider_names, (*place, "provider"), said)
-        for at_place, wanted in enumerate(route.destination):
-            if not wanted or " " in wanted or "*" in wanted[:-1]:
-                said.mistake(
-                    (*place, "destination", at_place), 'expected a number such as "7401", or its beginning "74*"'
-                )
+        _check_patterns(route.destination, _NUMBERS, (*place, "destination"), said)
         for at_place, word in enumerate(route.prefix):
             if not word or len(word.split()) != 1:
                 said.mistake((*place, "prefix", at_place), "expected one word, with which the text begins")
