@@ -112,6 +112,7 @@ class Gateway:
         )
         self.submission = Submission(
             accounts=config.accounts,
+            lists=config.distribution_lists,
             max_pending=config.smpp.max_pending,
             store=self.store,
             ids=self.ids,
@@ -181,7 +182,7 @@ class Gateway:
         self.dispatcher.reload(config.providers, _router(config, providers), providers)
         self.config = config
         self.doorkeeper = Doorkeeper(config.accounts)
-        self.submission.reload(config.accounts)
+        self.submission.reload(config.accounts, config.distribution_lists)
         self.outbox.reload(config.accounts)
         self.handlers.accounts = config.accounts
         # Those whose settings stayed the same are the old ones.

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pdu import MessageState
+from pdu import CommandId, MessageState
 
 Millis: TypeAlias = int
 """Whole milliseconds since 1970-01-01 UTC."""
@@ -241,6 +241,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     onward: Onward = Onward.NO
 
 
+_SUBMIT_MULTI = CommandId.SUBMIT_MULTI.to_bytes(4)
+
 #: By how much the number of one leg is higher than that of the leg before (`Message.number`).
 LEG = 10**18
 
@@ -281,6 +283,11 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
     #: that asked for one, of a destination of a SUBMIT_MULTI the one id that the client was told.
     part_ids: tuple[int, ...] = ()
     progress: Progress = Progress()
+
+    @property
+    def known_as(self) -> int:
+        """The id that the client was told: its own, and of a destination of a SUBMIT_MULTI that of the whole."""
+        return self.part_ids[0] if self.pdu[4:8] == _SUBMIT_MULTI else self.id
 
     @property
     def number(self) -> int:

@@ -150,6 +150,7 @@ def _submit(console: Console, config: Config, account: str, router: Router, pdu:
     desk, tray = _Desk(account), _Tray(router)
     submission = Submission(
         accounts=config.accounts,
+        lists=config.distribution_lists,
         max_pending=config.smpp.max_pending,
         store=cast(Store, _Nowhere()),
         ids=IdGenerator(config.store.node),

@@ -43,6 +43,13 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
     id: int
     bind: int
     accepted_at: Millis
+    #: The id that the client was told of it, where that is another one (`Message.known_as`).
+    told: int = 0
+
+    @property
+    def known_as(self) -> int:
+        """What the client calls the first."""
+        return self.told or self.id
 
 
 #: None: accepted and durable. Duplicate: not kept, on account of the first. StoreFailed: not kept.

@@ -121,7 +121,7 @@ class MemoryStore:
         self._highest = max(self._highest, known_as)
         kept = [message.id for message, verdict in zip(messages, verdicts, strict=True) if verdict is None]
         if kept:
-            self._multi[known_as] = sorted(kept)
+            self._multi[known_as] = sorted([*self._multi.get(known_as, ()), *kept])
         return verdicts
 
     async def hold(self, part: Part) -> Held:

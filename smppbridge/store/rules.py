@@ -56,7 +56,8 @@ def repeats(first: Message, later: Message) -> bool:
 
 
 def duplicate_of(first: Message) -> Duplicate:
-    return Duplicate(first.id, first.bind, first.accepted_at)
+    told = first.known_as
+    return Duplicate(first.id, first.bind, first.accepted_at, 0 if told == first.id else told)
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------

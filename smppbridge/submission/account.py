@@ -184,10 +184,11 @@ class AccountState:
         self.limited[limit] += 1
         raise Refusal(status, reason)
 
-    def give_back(self, at: Millis) -> None:
+    def give_back(self, at: Millis, count: int = 1) -> None:
         """What was admitted at that time is refused for another reason: nobody pays for that."""
         if self._rated:
-            self.rates.give_back(at)
+            for _ in range(count):
+                self.rates.give_back(at)
 
     def forget(self, destination: str, at: Millis) -> None:
         """What was judged at that time was not kept: it counts as none to its subscriber."""

@@ -22,7 +22,7 @@ from pdu import (
     user_data,
 )
 
-from ..model import KIND_OF, Command, Kind, Message, Millis, Notify, Progress
+from ..model import KIND_OF, Binary, Command, Kind, Message, Millis, Notify, Progress, Stage
 from .account import AccountState
 from .refusal import Refusal
 
@@ -31,6 +31,9 @@ _CHAT = re.compile(r"#[0-9A-Za-z_-]{1,19}\Z").match
 
 #: Seconds that a relative time can say; no message lives so long (`max_validity`).
 _LONGEST = 31 * 86400
+
+#: SMPP 3.4 §5.2.8: 21 octets with the NUL, in all but DATA_SM.
+_ADDRESS_MAX = 20
 
 _SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
 
@@ -78,22 +81,47 @@ def request_of(frame: bytes) -> CommandId:
 
 
 def decoded(frame: bytes, account: AccountState) -> SubmitSm:
-    """The PDU that a message came in, or one of its parts, read again as its client means it. Of a SUBMIT_MULTI what
-    holds for all of its destinations, so none is named: it stands in the message."""
+    """The PDU that a message came in, or one of its parts, read again as its client means it. A SUBMIT_MULTI names no
+    destination here: that stands in the message."""
     pdu = decode(frame)
     if isinstance(pdu, DataSm):
         pdu = as_submit(pdu)
     elif isinstance(pdu, SubmitMulti):
-        pdu = as_submit_to(pdu, SmeAddress())
+        pdu = undirected(pdu)
     assert isinstance(pdu, SubmitSm)
     if account.mend is not None:
         account.mend(pdu)
     return pdu
 
 
+def stillborn(
+    pdu: SubmitSm, frame: bytes, id: int, account: AccountState, bind: int, body: bytes, now: Millis, expires: Millis
+) -> Message:
+    """A message that was acknowledged and will never be sent: it is there to end, and to say so in its receipts."""
+    message = message_of(
+        pdu,
+        frame,
+        id,
+        account,
+        bind,
+        Binary(data=body, data_coding=pdu.data_coding),
+        account.notify(pdu.registered_delivery),
+        now,
+        expires,
+        # Not due before it has ended: a dispatcher must never take it.
+        Progress(stage=Stage.WAITING, due=expires + 86_400_000),
+    )
+    message.duplicate_window = 0
+    return message
+
+
 def as_submit(pdu: DataSm) -> SubmitSm:
     """A DATA_SM as the SUBMIT_SM that says the same (SMPP 3.4 §4.7.1): it has no times of its own but the parameter
-    qos_time_to_live, in seconds (§5.3.2.9), and its text is always in message_payload."""
+    qos_time_to_live, in seconds (§5.3.2.9), and its text is always in message_payload. Its addresses have room for 64
+    characters; more than the 20 of every other operation only the destination may have (`check_destination`). Raises
+    BodyError and Refusal."""
+    if len(pdu.source_addr) > _ADDRESS_MAX:
+        raise Refusal(CommandStatus.ESME_RINVSRCADR, f"source_addr has {_ADDRESS_MAX} characters at most")
     seconds = pdu.option(Tag.QOS_TIME_TO_LIVE)
     return SubmitSm(
         sequence_number=pdu.sequence_number,
@@ -112,17 +140,14 @@ def as_submit(pdu: DataSm) -> SubmitSm:
     )
 
 
-def as_submit_to(pdu: SubmitMulti, to: SmeAddress) -> SubmitSm:
-    """The SUBMIT_SM that says to one destination what a SUBMIT_MULTI says to all of them (SMPP 3.4 §4.5)."""
+def undirected(pdu: SubmitMulti) -> SubmitSm:
+    """A SUBMIT_MULTI as the SUBMIT_SM that says the same to nobody yet (SMPP 3.4 §4.5.1); `direct` it."""
     return SubmitSm(
         sequence_number=pdu.sequence_number,
         service_type=pdu.service_type,
         source_addr_ton=pdu.source_addr_ton,
         source_addr_npi=pdu.source_addr_npi,
         source_addr=pdu.source_addr,
-        dest_addr_ton=to.dest_addr_ton,
-        dest_addr_npi=to.dest_addr_npi,
-        destination_addr=to.destination_addr,
         esm_class=pdu.esm_class,
         protocol_id=pdu.protocol_id,
         priority_flag=pdu.priority_flag,
@@ -135,6 +160,13 @@ def as_submit_to(pdu: SubmitMulti, to: SmeAddress) -> SubmitSm:
         short_message=pdu.short_message,
         tlvs=pdu.tlvs,
     )
+
+
+def direct(pdu: SubmitSm, to: SmeAddress) -> SubmitSm:
+    """The same PDU with another destination: a thousand copies of it would cost more than what is done with them."""
+    pdu.dest_addr_ton, pdu.dest_addr_npi = to.dest_addr_ton, to.dest_addr_npi
+    pdu.destination_addr = to.destination_addr
+    return pdu
 
 
 def opened(pdu: SubmitSm) -> tuple[Segment | None, bytes, bytes]:

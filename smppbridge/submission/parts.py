@@ -24,11 +24,11 @@ from pdu import Alphabet, CommandStatus, MessageState, Segment, SubmitSm, user_d
 
 from ..config import AccountConfig
 from ..lifecycle import Settled
-from ..model import Binary, Message, Millis, Notify, Part, Progress, Stage
+from ..model import Message, Millis, Notify, Part
 from ..smpp.link import Link
 from ..store.base import Duplicate, StoreFailed
 from .account import AccountState
-from .fields import decoded, message_of, request_of
+from .fields import decoded, request_of, stillborn
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -158,20 +158,9 @@ class Parts:
             return
         first = decoded(parts[0].pdu, account)
         body = b"".join(user_data(decoded(part.pdu, account))[1] for part in parts)
-        message = message_of(
-            first,
-            parts[0].pdu,
-            parts[0].id,
-            account,
-            parts[0].bind,
-            Binary(data=body, data_coding=first.data_coding),
-            parts[0].notify,
-            parts[0].accepted_at,
-            parts[0].expires,
-            # Not due before it has ended: a dispatcher must never take it.
-            Progress(stage=Stage.WAITING, due=parts[0].expires + 86_400_000),
+        message = stillborn(
+            first, parts[0].pdu, parts[0].id, account, parts[0].bind, body, parts[0].accepted_at, parts[0].expires
         )
-        message.duplicate_window = 0
         _speaking_for(parts, message, account.config.parts_receipts)
         verdict = await self._station.store.join(message, parts)
         if isinstance(verdict, StoreFailed):

@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
-from pdu import Alphabet, BodyError, CommandId, CommandStatus, DataSm, SubmitSm
+from pdu import Alphabet, BodyError, CommandId, CommandStatus, DataSm, SubmitMulti, SubmitSm
 
 from ..commands import Malformed
-from ..config import AccountConfig
+from ..config import AccountConfig, DistributionListConfig
 from ..ids import IdGenerator
 from ..journal import Journal
 from ..model import KIND_OF, Entry, Kind, Message, Millis, Progress, Stage, text_of
@@ -28,6 +28,7 @@ from ..smpp.session import Operation
 from ..store.base import Applied, Duplicate, Store, StoreFailed, Verdict
 from .account import AccountState
 from .fields import as_submit, check_destination, message_of, opened, request_of, times
+from .multi import Multi
 from .parts import Parts
 from .refusal import Refusal
 
@@ -37,8 +38,8 @@ _UDHI = 0x40
 #: How often parts whose rest never came are looked for, in seconds.
 _PARTS_EVERY = 30.0
 
-# International number with or without the plus; `#id` names a Telegram chat (smsc HTTP API, `phones`).
-_NUMBER = re.compile(r"\+?[0-9]{3,20}\Z").match
+# International number with or without the plus, in the 20 characters that every operation has room for.
+_NUMBER = re.compile(r"(?:\+?[0-9]{3,19}|[0-9]{20})\Z").match
 
 
 class Decision(Protocol):
@@ -74,6 +75,7 @@ class Submission:
         self,
         *,
         accounts: dict[str, AccountConfig],
+        lists: Mapping[str, DistributionListConfig],
         max_pending: int,
         store: Store,
         ids: IdGenerator,
@@ -94,6 +96,7 @@ class Submission:
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.parts = Parts(self)
+        self.multi = Multi(self, lists)
         self._log = structlog.get_logger("submission")
         self.accounts = {name: AccountState(name, config, store) for name, config in accounts.items()}
         self.open = True
@@ -142,8 +145,12 @@ class Submission:
                 submit = as_submit(pdu)
             except BodyError as broken:
                 self.refuse(link, account, pdu.sequence_number, broken.command_status, broken.reason, CommandId.DATA_SM)
+            except Refusal as refusal:
+                self.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, CommandId.DATA_SM)
             else:
                 self.submitted(link, submit, frame)
+        elif isinstance(pdu, SubmitMulti):
+            self.multi.take(link, account, pdu, frame)
         else:
             status = CommandStatus.ESME_RINVCMDID
             self.refuse(link, account, pdu.sequence_number, status, "not offered", pdu.command_id)
@@ -190,12 +197,15 @@ class Submission:
             self.refuse(link, account, sequence, status, "the message could not be stored", request)
         elif self.never_answered(link, verdict):
             account.resent += 1
-            link.respond_submit(sequence, ROK, account.write_id(verdict.id), request=request)
+            link.respond_submit(sequence, ROK, account.write_id(verdict.known_as), request=request)
             self.spawn(self._note_resend(verdict.id, f"over bind {link.id}, sequence_number {sequence}"))
         else:
-            window = account.config.duplicate_window
-            reason = f"identical message {verdict.id} was accepted less than {window:g} s ago"
-            self.refuse(link, account, sequence, account.duplicate_status, reason, request)
+            self.refuse(link, account, sequence, account.duplicate_status, self.identical(account, verdict), request)
+
+    def identical(self, account: AccountState, first: Duplicate) -> str:
+        """Why a repetition is refused."""
+        window = account.config.duplicate_window
+        return f"identical message {account.write_id(first.known_as)} was accepted less than {window:g} s ago"
 
     def never_answered(self, link: Link, first: Duplicate) -> bool:
         """Whether the response to the first one can have been lost, so that this is a resend and not a repetition.
@@ -233,8 +243,9 @@ class Submission:
 
     # Limits and fields -----------------------------------------------------------------------------------------------
 
-    def admit(self, account: AccountState, pdu: SubmitSm, now: Millis) -> None:
-        """ARCHITECTURE.md, promise 6: overload is answered, never queued without bound; the reason names the limit."""
+    def admit(self, account: AccountState, pdu: SubmitSm, now: Millis, count: int = 1) -> None:
+        """ARCHITECTURE.md, promise 6: overload is answered, never queued without bound; the reason names the limit.
+        `count` messages are admitted, or none."""
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
         if self._pending >= self._max_pending:
@@ -246,8 +257,8 @@ class Submission:
         if pdu.replace_if_present_flag:
             raise Refusal(CommandStatus.ESME_RREPLACEFAIL, "replace_if_present_flag is not offered, send with 0")
         # The last, because it counts.
-        if account.sets is None:
-            account.admit(now)
+        if account.sets is None or count > 1:
+            account.admit(now, count)
         else:
             account.admit_once(pdu, now)
 
@@ -308,8 +319,9 @@ class Submission:
                 self._log.error("parts were not looked at", reason=str(failed))
             await asyncio.sleep(_PARTS_EVERY)
 
-    def reload(self, accounts: dict[str, AccountConfig]) -> None:
+    def reload(self, accounts: dict[str, AccountConfig], lists: Mapping[str, DistributionListConfig]) -> None:
         """New limits for those that stay. One that was taken out keeps its counters until its last message is done."""
+        self.multi.lists = lists
         for name, config in accounts.items():
             if name in self.accounts:
                 self.accounts[name].apply(config)
@@ -322,15 +334,15 @@ class Submission:
         if self._pending:
             await self._idle.wait()
 
-    def begun(self, account: AccountState) -> None:
+    def begun(self, account: AccountState, count: int = 1) -> None:
         """Something is being stored for an account …"""
-        self._pending += 1
-        account.pending += 1
+        self._pending += count
+        account.pending += count
 
-    def done(self, account: AccountState) -> None:
+    def done(self, account: AccountState, count: int = 1) -> None:
         """… and is stored, or not."""
-        self._pending -= 1
-        account.pending -= 1
+        self._pending -= count
+        account.pending -= count
         self._settle_down()
 
     def _settle_down(self) -> None:
