@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -51,6 +52,11 @@ class Pending:
         #: Where the parts go as long as it takes them: clients join what comes over one bind.
         self.link: Link | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the client has some of these receipts: they are not to be told twice."""
+        return isinstance(self.row, Receipt) and self.left < len(self.row.ids)
+
 
 #: One delivery to be sent: order first (seq, place within the row), then what it belongs to.
 Unit: TypeAlias = tuple[int, int, Pending]
@@ -67,13 +73,13 @@ class Page(NamedTuple):
 
 
 class _Lag:
-    """How far the rows of one submitter have been in memory, and the last of them that was left on disk."""
+    """How far the rows of one submitter have been in memory, and the last one left on disk since a page was asked for."""
 
     __slots__ = ("cursor", "newest")
 
     def __init__(self, cursor: int) -> None:
         self.cursor = cursor
-        self.newest = cursor
+        self.newest = 0
 
 
 class Queue:
@@ -112,7 +118,7 @@ class Queue:
         self.loading = False
         #: All up to this seq have been in memory, but those of submitters that lag.
         self._cursor = 0
-        #: The last seq that was left on disk.
+        #: The last seq that was left on disk since a page was asked for, which may not show it.
         self._newest = 0
         #: Submitters for which more waits than memory holds, by the id of their bind.
         self._lagging: dict[int, _Lag] = {}
@@ -144,8 +150,11 @@ class Queue:
             return None
         late = next((id for id in self._lagging if len(self._held.get(id, ())) <= _HELD // 2), 0)
         if late and not (self.behind and self._submitters_turn):
-            page = Page(self._lagging[late].cursor, late, self.emptied)
+            lag = self._lagging[late]
+            lag.newest = 0
+            page = Page(lag.cursor, late, self.emptied)
         elif self.behind:
+            self._newest = 0
             page = Page(self._cursor, 0, self.emptied)
         else:
             return None
@@ -260,7 +269,6 @@ class Queue:
         for id in submitters:
             lag = self._lagging.pop(id)
             self._cursor = min(self._cursor, lag.cursor)
-            self._newest = max(self._newest, lag.newest)
             self.behind = True
             self.emptied += 1
 
@@ -273,13 +281,15 @@ class Queue:
             self._gone.add(seq)
 
     def empty(self) -> None:
-        """Nobody is left to receive: memory is given back, the disk has it all. What was answered stays known until
-        its row is removed."""
-        self._waiting.clear()
+        """Nobody is left to receive: memory is given back, the disk has it all. But what was answered stays known
+        until its row is removed, and of what was answered in part the rest stays: the disk does not tell them apart."""
+        self._waiting = [unit for unit in chain(self._waiting, *self._held.values()) if unit[2].begun]
+        self._paused = [paused for paused in self._paused if paused[1][2].begun]
+        heapq.heapify(self._waiting)
+        heapq.heapify(self._paused)
         self._held.clear()
-        self._paused.clear()
         self._lagging.clear()
-        self.known = {seq: pending for seq, pending in self.known.items() if not pending.left}
+        self.known = {seq: pending for seq, pending in self.known.items() if pending.begun or not pending.left}
         self.behind = True
         self._cursor = 0
         self.emptied += 1

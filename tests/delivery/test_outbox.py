@@ -291,6 +291,34 @@ def test_more_than_memory_takes_waits_on_disk_and_still_comes_in_order():
     run(story)
 
 
+class Counting(MemoryStore):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    async def receipts(self, account, after, limit):
+        self.reads += 1
+        assert self.reads < 100, "it is read for ever"
+        return await super().receipts(account, after, limit)
+
+
+def test_the_disk_is_not_read_for_ever_when_what_was_left_there_is_gone():
+    async def story(bench):
+        bench.outbox.offer(await bench.finished(1, 2))
+        first = bench.bind()
+        await bench.settle()
+        bench.answer(first)
+        await bench.settle()
+        bench.lose(first)
+        bench.bind()
+        await bench.settle()
+        bench.outbox.tick()
+        await bench.settle()
+        assert bench.store.reads <= 4
+
+    run(story, Counting())
+
+
 class SlowStore(MemoryStore):
     """Answers for the first page at once, for the others when the test says so: a disk that others keep busy."""
 
