@@ -1,7 +1,10 @@
 """A whole gateway in a thread of its own, and clients on real sockets."""
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 import textwrap
 import threading
 import urllib.error
@@ -218,3 +221,68 @@ def connect() -> Iterator[Callable[..., Esme]]:
     yield connect
     for client in clients:
         client.close()
+
+
+# Certificates --------------------------------------------------------------------------------------------------------
+
+
+class Signed:
+    """A certificate with its key."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.certificate = folder / f"{name}.pem"
+        self.key = folder / f"{name}.key"
+
+    @property
+    def fingerprint(self) -> str:
+        """As openssl shows it: `AB:CD:…`."""
+        command = ["openssl", "x509", "-in", str(self.certificate), "-noout", "-fingerprint", "-sha256"]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True)
+        return shown.stdout.strip().partition("=")[2]
+
+    def client(self, trusted: Path) -> ssl.SSLContext:
+        """What a client with this certificate connects with."""
+        context = ssl.create_default_context(cafile=str(trusted))
+        context.check_hostname = False
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+class Authority:
+    """Somebody who signs certificates, made by the openssl program."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self.folder = folder
+        self.own = self._make(name, "basicConstraints=critical,CA:TRUE", ())
+        #: What who trusts it has to know.
+        self.file = self.own.certificate
+
+    def sign(self, name: str, *, dns: tuple[str, ...] = (), days: int = 60) -> Signed:
+        extension = f"subjectAltName={','.join(f'DNS:{one}' for one in dns)}" if dns else "keyUsage=digitalSignature"
+        own = ("-CA", str(self.own.certificate), "-CAkey", str(self.own.key))
+        return self._make(name, extension, own, days)
+
+    def _make(self, name: str, extension: str, signer: tuple[str, ...], days: int = 60) -> Signed:
+        made = Signed(self.folder, name)
+        command = (
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256",
+            "-days", str(days), "-subj", f"/CN={name}", "-addext", extension, *signer,
+            "-keyout", str(made.key), "-out", str(made.certificate),
+        )  # fmt: skip
+        openssl = shutil.which("openssl") or pytest.skip("needs the openssl program to make a certificate")
+        done = subprocess.run([openssl, *command], capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
+        made.key.chmod(0o600)
+        return made
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Callable[[str], Authority]:
+    """Make authorities, each in a folder of its own."""
+
+    def make(name: str = "authority") -> Authority:
+        folder = tmp_path / name
+        folder.mkdir()
+        return Authority(folder, name)
+
+    return make

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..config import MASK, Config, Route, check
+from ..config import MASK, Config, Listener, Route, check
 from ..model import Kind
 from ..providers.registry import adapter_class
 from .console import EX_CONFIG, ConfigOption, complain, config_path, examples, out
@@ -39,7 +39,7 @@ def _summary(config: Config) -> None:
     console = out()
     listeners = _table("Listeners", "what", "where", "how")
     for listener in config.smpp.listeners:
-        listeners.add_row("SMPP", listener.listen, "TLS" if listener.tls else "plain")
+        listeners.add_row("SMPP", listener.listen, _how(listener))
     listeners.add_row("HTTP", config.http.listen or "off", "callbacks, health, metrics")
     store = "memory: nothing is kept over a restart" if config.store.engine == "memory" else str(config.store.path)
     listeners.add_row("store", config.store.engine, store)
@@ -78,6 +78,18 @@ def _summary(config: Config) -> None:
             _leads_to(route),
         )
     console.print(routes, "")
+
+
+def _how(listener: Listener) -> str:
+    """What a client finds there."""
+    how = "plain"
+    if listener.tls is not None:
+        how = f"TLS {listener.tls.minimum}"
+        if listener.tls.clients != "none":
+            how += f", certificates of clients {listener.tls.clients}"
+    if listener.proxy_from:
+        how += f", behind balancers at {', '.join(map(str, listener.proxy_from))}"
+    return how
 
 
 def _leads_to(route: Route) -> str:

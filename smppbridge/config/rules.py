@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pdu import CommandStatus
 
 from ..model import TEXTS, Kind, bare
+from .certificates import ends
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
 from .secrets import MASK, Opened, Place, Source, readable_by_others, secret_texts
 from .tables import (
@@ -30,6 +32,7 @@ from .tables import (
     ProviderConfig,
     Route,
     SmppConfig,
+    Tls,
     address,
     is_loopback,
 )
@@ -40,8 +43,8 @@ SYSTEM_ID_MAX = 15
 PASSWORD_MAX = 8
 #: SMPP 3.4 §4.5.1.2: 21 octets with the NUL.
 DL_NAME_MAX = 20
-#: Destinations of one SUBMIT_MULTI, its lists expanded. They are read and stored in one go, and for that long nobody
-#: else is served: a thousand take some 30 ms.
+#: Destinations of one SUBMIT_MULTI, its lists expanded. They are read in one turn of the loop, in which nobody else is
+#: served (a thousand take 6 ms), and stored in one transaction.
 MAX_DESTINATIONS = 2000
 #: Legs of a cascade: `Message.number` has room for more, but nobody waits so long for a message.
 LEGS_MAX = 4
@@ -166,10 +169,21 @@ def check_listeners(tables: Tables, said: Said) -> None:
             _claim(listener.listen, (*place, "listen"), taken, said)
             if listener.tls is not None:
                 _check_tls(listener.tls.certificate, listener.tls.key, (*place, "tls"), said)
+                _check_clients(listener.tls, (*place, "tls"), said)
+            for at_place, network in enumerate(listener.proxy_from):
+                if network.prefixlen == 0:
+                    said.warning(
+                        (*place, "proxy_from", at_place), "anybody may say that he is somebody else; name the balancers"
+                    )
         if tables.smpp.enquire_link_after >= tables.smpp.inactivity_timeout:
             said.warning(
                 ("smpp", "enquire_link_after"),
                 "not shorter than inactivity_timeout: quiet clients are closed before they are asked",
+            )
+        if 0 < tables.smpp.session_init_timeout <= tables.smpp.bind_delay_max:
+            said.warning(
+                ("smpp", "bind_delay_max"),
+                "not shorter than session_init_timeout: a bind that waits is closed before it is answered",
             )
     if tables.http is not None and tables.http.listen is not None:
         _claim(tables.http.listen, ("http", "listen"), taken, said)
@@ -200,6 +214,43 @@ def _check_tls(certificate: Path, key: Path, place: Place, said: Said) -> None:
         said.mistake((*place, "certificate"), f"certificate and key do not load together: {reason}")
     if readable_by_others(key):
         said.warning((*place, "key"), f"others may read it; run: chmod 600 {key}")
+    _check_ends(certificate, (*place, "certificate"), said)
+
+
+def _check_clients(tls: Tls, place: Place, said: Said) -> None:
+    """Certificates of clients: who signs them, and whether anybody asks for them."""
+    authorities = tls.clients_ca
+    if authorities is None:
+        if tls.clients != "none":
+            said.mistake((*place, "clients"), "nobody says who signs them: expected clients_ca")
+        return
+    place = (*place, "clients_ca")
+    if tls.clients == "none":
+        said.warning(place, 'not used: clients is "none", so no client is asked for a certificate')
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(authorities)
+    except ssl.SSLError:
+        said.mistake(place, "expected certificates in PEM form")
+    except OSError as error:
+        said.mistake(place, f"cannot be read: {error.strerror}")
+    else:
+        _check_ends(authorities, place, said)
+
+
+def _check_ends(file: Path, place: Place, said: Said) -> None:
+    """A certificate that ends soon is worth a line; one that has ended is not a mistake, or nothing would start."""
+    try:
+        end = min(ends(file), default=None)
+    except (OSError, ValueError):
+        # It was loaded, so it is good; what cannot be told is only its end.
+        return
+    now = datetime.now(UTC)
+    if end is not None and end <= now + _RENEWED_BEFORE:
+        said.warning(place, f"{'ended' if end <= now else 'ends'} on {end:%Y-%m-%d}; renew it")
+
+
+#: Whatever renews certificates by itself does so weeks before.
+_RENEWED_BEFORE = timedelta(days=14)
 
 
 def _no_passphrase() -> str:
@@ -235,8 +286,26 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
         _check_status("duplicate_status", account.duplicate_status, place, said)
         _check_status("flood_status", account.flood_status, place, said)
         _check_limits(account, place, said)
+        _check_certificates(name, account, tables, said)
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
+
+
+def _check_certificates(name: str, account: AccountConfig, tables: Tables, said: Said) -> None:
+    place = ("accounts", name, "client_certificates")
+    for number, wanted in enumerate(account.client_certificates):
+        if wanted.startswith("sha256:"):
+            if not _FINGERPRINT(wanted):
+                said.mistake((*place, number), "expected 64 hexadecimal digits after sha256:")
+        elif not wanted or "*" in wanted:
+            said.mistake((*place, number), 'expected a whole name such as "gateway.example", or "sha256:…"')
+    if account.client_certificates and tables.smpp is not None:
+        asking = [one.tls for one in tables.smpp.listeners if one.tls is not None and one.tls.clients != "none"]
+        if not asking:
+            said.mistake(place, "it could not bind: no listener has tls that asks clients for a certificate")
+
+
+_FINGERPRINT = re.compile(r"sha256:(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}").fullmatch
 
 
 def _check_name(name: str, system_id: object, owners: dict[str, str], said: Said) -> None:

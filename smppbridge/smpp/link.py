@@ -231,7 +231,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not to be asserted: uvloop's transports are none by name.
         self._transport = transport = cast(asyncio.Transport, transport)
-        self.certificate = certificate_of(transport)
+        self.certificate = certificate_of(transport.get_extra_info("ssl_object"))
         if (arrival := self._arrival) is None:
             self.peer = peer_of(transport)
         else:

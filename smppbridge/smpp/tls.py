@@ -13,7 +13,6 @@ with NO_SHARED_CIPHER.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import ssl
 from collections.abc import Iterable
@@ -82,9 +81,8 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:
+def certificate_of(connection: ssl.SSLObject | None) -> Certificate | None:
     """The certificate of the client, if it showed one. It was checked with the handshake, or there would be none."""
-    connection = transport.get_extra_info("ssl_object")
     if connection is None or connection.context.verify_mode is ssl.CERT_NONE:
         return None
     octets = connection.getpeercert(binary_form=True)
@@ -100,6 +98,6 @@ def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:
 def why(error: Exception) -> str:
     """Why a handshake failed, in one line for the log."""
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = getattr(error, "reason", None) or str(error)
         return f"{reason}: {error.verify_message}" if isinstance(error, ssl.SSLCertVerificationError) else reason
     return str(error) or type(error).__name__

@@ -61,7 +61,7 @@ def uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tu
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     files = tmp_path / "tls.pem", tmp_path / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "1", "-nodes", "-subj", "/CN=gateway.example"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "90", "-nodes", "-subj", "/CN=a.example"]
     try:
         subprocess.run([*command, "-keyout", files[1], "-out", files[0]], check=True, capture_output=True)
     except FileNotFoundError:
