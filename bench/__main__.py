@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from . import accept, codec, dispatch, endtoend, http, memory, session, store
+from . import accept, binds, codec, dispatch, endtoend, fuzz, http, memory, session, store
 
 
 def main() -> None:
@@ -25,8 +25,10 @@ def main() -> None:
         ("store", "The store alone", store.run),
         ("dispatch", "Dispatch, the store subtracted", dispatch.run),
         ("accept", "Accepting: 10 binds, window 10, fsynced", lambda: accept.run(1 if quick else 3)),
+        ("binds", "2,000 binds, traffic on 20 of them", lambda: binds.run(rounds=1 if quick else 3)),
         ("endtoend", "End to end through the sandbox", lambda: endtoend.run(20_000 if quick else 100_000)),
         ("http", "End to end over HTTP", lambda: http.run(10_000 if quick else 50_000, 1 if quick else 3)),
+        ("fuzz", "Broken PDUs", lambda: fuzz.run(20_000 if quick else 1_000_000)),
         ("memory", "Memory", lambda: memory.run(200 if quick else 1000, 100_000 if quick else 1_000_000)),
     ]
     if unknown := set(chosen.subjects) - {name for name, _, _ in subjects}:

@@ -21,9 +21,9 @@ _MIB = 1024 * 1024
 def idle_binds(count: int) -> dict[str, Any]:
     """Memory of binds that say nothing."""
     with gateway() as server:
-        _open(server, 50)[0].close()
+        open_binds(server, 50)[0].close()
         before = server.resident()
-        links = _open(server, count)
+        links = open_binds(server, count)
         time.sleep(1)
         after = server.resident()
         for link in links:
@@ -34,7 +34,8 @@ def idle_binds(count: int) -> dict[str, Any]:
     }
 
 
-def _open(server: Server, count: int) -> list[socket.socket]:
+def open_binds(server: Server, count: int) -> list[socket.socket]:
+    """So many bound links."""
     bind = encode(BindTransceiver(system_id="demo", password="demo", interface_version=0x34, sequence_number=1))
     links = []
     for _ in range(count):

@@ -170,7 +170,10 @@ async def links(binds: int, window: int, seconds: float) -> dict[str, float]:
 
 async def weight() -> dict[str, float]:
     """What idle links cost: memory each, and of a second of the processor all together."""
-    server = SmppServer(SmppConfig(listeners=(Listener(listen="127.0.0.1:0"),), max_connections=_IDLE), Desk())
+    server = SmppServer(
+        SmppConfig(listeners=(Listener(listen="127.0.0.1:0"),), max_connections=_IDLE, max_unbound_per_address=0),
+        Desk(),
+    )
     await server.start()
     host, _, port = server.addresses[0].rpartition(":")
     program = (
