@@ -35,6 +35,9 @@ async def reading(gateway: Gateway) -> Reading:
         "smppbridge_messages_refused": {
             (name, status): count for name, state in accounts.items() for status, count in state.refused.items()
         },
+        "smppbridge_messages_limited": {
+            (name, limit): count for name, state in accounts.items() for limit, count in state.limited.items()
+        },
         "smppbridge_messages_waiting": {(): stored.waiting},
         "smppbridge_messages_in_flight": {(): stored.in_flight},
         "smppbridge_oldest_waiting_seconds": {(): _age(stored.oldest_waiting, now)},

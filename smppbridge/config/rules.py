@@ -6,6 +6,7 @@ another. A rule says what it finds through `Said`; it never raises.
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
 from collections.abc import Callable, Iterator
@@ -382,9 +383,10 @@ def _check_limits(account: AccountConfig, place: Place, said: Said) -> None:
         passes = (account.burst or max(1, account.throughput)) + account.throughput * seconds
         if account.throughput and passes <= most:
             said.warning((*place, key), f"never met: throughput lets {passes:.0f} messages pass in that time at most")
-        for longer, fewer in quotas.items():
-            if _QUOTAS[longer] > seconds and fewer <= most:
-                said.warning((*place, key), f"never met: {longer} is {fewer}")
+        for other, number in quotas.items():
+            # How often the other one may be used up in the meantime.
+            if other != key and number * math.ceil(seconds / _QUOTAS[other] + (seconds > _QUOTAS[other])) <= most:
+                said.warning((*place, key), f"never met: {other} is {number}")
     if account.flood_messages and not account.flood_gap:
         said.warning((*place, "flood_gap"), "no gap is shorter: flood_messages does nothing")
     if account.kinds and not account.conventions and not account.kinds & _WITHOUT_CONVENTIONS:

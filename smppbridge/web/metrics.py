@@ -41,6 +41,7 @@ METRICS = (
     Declared("smppbridge_messages_accepted", "counter", "SUBMIT_SM answered with status 0.", ("account",)),
     Declared("smppbridge_messages_resent", "counter", "Resends answered with the first id.", ("account",)),
     Declared("smppbridge_messages_refused", "counter", "SUBMIT_SM refused, by status.", ("account", "status")),
+    Declared("smppbridge_messages_limited", "counter", "Refused because of a limit.", ("account", "limit")),
     Declared("smppbridge_messages_pending", "gauge", "SUBMIT_SM being stored at this moment.", ("account",)),
     Declared("smppbridge_messages_waiting", "gauge", "Accepted, not yet handed to a provider."),
     Declared("smppbridge_messages_in_flight", "gauge", "A provider has them, or may have them; the outcome is open."),

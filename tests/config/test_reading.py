@@ -206,6 +206,7 @@ WARNINGS = [
     ("[accounts.demo]", "[accounts.demo]\nburst = 5", "[accounts.demo] burst = 5: does nothing without throughput"),
     ("[accounts.demo]", "[accounts.demo]\nthroughput = 1\nper_minute = 62", "[accounts.demo] per_minute = 62: never met: throughput lets 62 messages pass in that time at most"),
     ("[accounts.demo]", "[accounts.demo]\nper_minute = 60\nper_day = 60", "[accounts.demo] per_minute = 60: never met: per_day is 60"),
+    ("[accounts.demo]", "[accounts.demo]\nper_minute = 2\nper_hour = 122", "[accounts.demo] per_hour = 122: never met: per_minute is 2"),
     ("[accounts.demo]", "[accounts.demo]\nper_hour = 60\nper_day = 50", "[accounts.demo] per_hour = 60: never met: per_day is 50"),
     ("[accounts.demo]", "[accounts.demo]\nflood_messages = 5\nflood_gap = 0", "[accounts.demo] flood_gap = 0: no gap is shorter: flood_messages does nothing"),
     ("[accounts.demo]", "[accounts.demo]\ndestinations = ['*']", '[accounts.demo] destinations = ["*"]: one of them matches everything: there is no limit'),
