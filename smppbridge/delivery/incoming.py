@@ -3,7 +3,8 @@
 The vendor documents no form of its own (smsc.ru SMPP, incoming messages), so it is the plain one of SMPP 3.4 §4.6.1:
 esm_class 0, from the subscriber, to the number that it wrote to, the text in the account's default alphabet where every
 character fits and in UCS2 where one does not. What is longer than one short message goes as the account reads long
-messages: parts with a user data header, parts with the SAR parameters, or message_payload.
+messages: parts with a user data header, parts with the SAR parameters, or message_payload. Its dialect may mean other
+octets by a data_coding (`charset`), and may want a DATA_SM, whose text is always in message_payload.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pdu import (
     tlv,
 )
 
+from ..charset import Writing
 from ..config import AccountConfig, IncomingRoute, Patterns
 from ..model import Incoming, bare
 
@@ -105,13 +107,15 @@ def _pieces(
     if incoming.data:
         yield _whole(EsmClass.UDHI if incoming.has_udh else 0, incoming.data_coding, incoming.data, interface_version)
         return
-    text, prefer = _encodable(incoming.text), _PREFER[account.incoming_coding]
+    text = _encodable(incoming.text)
+    writing = Writing(account.dialect.data_codings, alphabet, _PREFER[account.incoming_coding])
+    prefer, alphabet = writing.data_coding, writing.alphabet
     # SMPP 3.3 has no optional parameters.
     way = account.incoming_long if interface_version >= 0x34 else "parts"
     try:
         if way == "payload":
             if len(split_text(text, reference=reference, alphabet=alphabet, prefer=prefer)) > 1:
-                yield _payload(*encode_text(text, alphabet=alphabet, prefer=prefer))
+                yield _payload(*writing.told(*encode_text(text, alphabet=alphabet, prefer=prefer)))
                 return
         elif way == "sar":
             for data_coding, short, segment in split_sar(text, reference=reference, alphabet=alphabet, prefer=prefer):
@@ -120,15 +124,19 @@ def _pieces(
                     tlv(Tag.SAR_TOTAL_SEGMENTS, segment.total),
                     tlv(Tag.SAR_SEGMENT_SEQNUM, segment.number),
                 ]  # fmt: skip
-                yield 0, data_coding, short, tlvs
+                yield 0, *writing.told(data_coding, short), tlvs
             return
         parts = split_text(text, reference=reference, alphabet=alphabet, prefer=prefer)
     except ValueError:
         # More than 255 parts: no short message, and no telephone wrote it.
-        yield _payload(*encode_text(text, alphabet=alphabet, prefer=prefer))
+        yield _payload(*writing.told(*encode_text(text, alphabet=alphabet, prefer=prefer)))
+        return
+    if len(parts) == 1:
+        yield 0, *writing.told(*parts[0]), []
         return
     for data_coding, short in parts:
-        yield EsmClass.UDHI if len(parts) > 1 else 0, data_coding, short, []
+        # The first octet says how long the rest of the header is.
+        yield EsmClass.UDHI, *writing.told(data_coding, short, short[0] + 1), []
 
 
 def _whole(esm_class: int, data_coding: int, data: bytes, interface_version: int) -> _Piece:

@@ -27,6 +27,7 @@ from ..smpp.bound import Bound
 from ..smpp.link import Link
 from ..store.base import Store, StoreFailed
 from .alerts import alert_notification
+from .data_sm import Delivery, as_data_sm, carries_data_sm
 from .incoming import deliver_sms
 from .queue import Page, Pending, Queue, Row, Unit
 from .receipts import deliver_sm
@@ -255,8 +256,13 @@ class Outbox:
         task.add_done_callback(self._tasks.discard)
 
 
-def _in_words(pending: Pending, place: int, config: AccountConfig, link: Link) -> DeliverSm:
+def _in_words(pending: Pending, place: int, config: AccountConfig, link: Link) -> Delivery:
     """The delivery at this place of a row, for this link."""
+    pdu = _deliver_sm(pending, place, config, link)
+    return as_data_sm(pdu) if carries_data_sm(config.dialect, link.interface_version) else pdu
+
+
+def _deliver_sm(pending: Pending, place: int, config: AccountConfig, link: Link) -> DeliverSm:
     row = pending.row
     if isinstance(row, Receipt):
         return deliver_sm(row, row.ids[place], config, link.interface_version)

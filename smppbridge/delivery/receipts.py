@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pdu import STAT, DataSm, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
+from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
 from pdu.receipt import readable
 
 from ..config import AccountConfig, Dialect
 from ..config.dialects import APPENDIX_B, DateForm
 from ..lifecycle import FINAL_STATES
 from ..model import HlrResult, Kind, Message, Millis, Receipt, Sms, text_of
+from .data_sm import carries_data_sm
 
 #: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
 _ESM_RECEIPT = 0x04
@@ -27,6 +28,9 @@ _ESM_INTERMEDIATE = 0x20
 
 #: SMPP 3.4 §4.6.1: short_message holds 254 octets; what is longer goes into message_payload.
 _SHORT_MESSAGE_MAX = 254
+
+#: SMPP 3.4 §4.6.1: source_addr holds 20 characters, that of a DATA_SM 64 (§4.7.1).
+_ADDRESS_MAX = 20
 
 #: First octet of network_error_code: 3 is GSM (SMPP 3.4 §5.3.2.31).
 _GSM_NETWORK = b"\x03"
@@ -56,38 +60,20 @@ def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_vers
     if interface_version >= 0x34:
         if dialect.receipt_tlvs:
             tlvs = _tlvs(receipt, dialect.write_receipt_id(id), account.tells_vendor_tlvs)
-        if len(text) > _SHORT_MESSAGE_MAX and (dialect.receipt_tlvs or dialect.deliver_with == "data_sm"):
+        if len(text) > _SHORT_MESSAGE_MAX and (dialect.receipt_tlvs or carries_data_sm(dialect, interface_version)):
             tlvs.append(Tlv(Tag.MESSAGE_PAYLOAD, text))
             text = b""
+    # Only an e-mail address that came in a DATA_SM is longer; the message is known by its id.
+    address_max = None if carries_data_sm(dialect, interface_version) else _ADDRESS_MAX
     return DeliverSm(
         source_addr_ton=message.destination_ton,
         source_addr_npi=message.destination_npi,
-        source_addr=message.destination,
+        source_addr=message.destination[:address_max],
         dest_addr_ton=message.source_ton,
         dest_addr_npi=message.source_npi,
         destination_addr=message.source,
         esm_class=_ESM_RECEIPT if receipt.state in FINAL_STATES else _ESM_INTERMEDIATE,
         short_message=text[:_SHORT_MESSAGE_MAX],
-        tlvs=tlvs,
-    )
-
-
-def as_data_sm(pdu: DeliverSm) -> DataSm:
-    """What says the same in a DATA_SM (SMPP 3.4 §4.7.1), whose text is always in message_payload."""
-    tlvs = pdu.tlvs
-    if pdu.tlv(Tag.MESSAGE_PAYLOAD) is None:
-        tlvs = [*tlvs, Tlv(Tag.MESSAGE_PAYLOAD, pdu.short_message)]
-    return DataSm(
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        dest_addr_ton=pdu.dest_addr_ton,
-        dest_addr_npi=pdu.dest_addr_npi,
-        destination_addr=pdu.destination_addr,
-        esm_class=pdu.esm_class,
-        registered_delivery=pdu.registered_delivery,
-        data_coding=pdu.data_coding,
         tlvs=tlvs,
     )
 
