@@ -1,4 +1,5 @@
-"""Who comes too often: what one address may open, and how long its binds wait. Pure: times are arguments, milliseconds.
+"""Who comes too often, and who says too much: what one address may open, how long its binds wait, and how long nothing
+is read from it. Pure: times are arguments, in milliseconds.
 
 Everything is counted by address, because before a bind there is nothing else to know somebody by. The addresses of one
 IPv6 /64 count as one: that is what a single customer is given, and he may use another one for every connection.
@@ -13,6 +14,9 @@ bind from there waits before it is looked at: 1, 2, 4 … up to `bind_delay_max`
 * A bind whose password is right forgives what failed under its own system_id. It does not forgive the rest: who has an
   account of his own could otherwise guess at another one for ever. Each minute without a failure forgives one, so that
   a client that gives up sooner than we answer (smpplib: 5 seconds) gets in some minutes after it was put right.
+
+What is sent too fast, or should not be sent at all, is paid for with time afterwards (`pay`): the link that brought it
+is not read from for a while. So nothing is refused, nobody is closed, and the others of the same address go on.
 
 What can go wrong: with a bind_delay_max near session_init_timeout a waiting bind is closed before it is answered
 (`check-config` says so). Somebody with tens of thousands of addresses is not slowed down by what is counted for each.
@@ -32,6 +36,8 @@ from .throttle import Throttle
 _MINUTE = 60_000
 #: Addresses without a connection that are remembered for what they did; some 500 octets each.
 _REMEMBERED = 10_000
+#: What an address did not use of its max_pdu_rate counts for so long.
+_CREDIT = 1_000
 #: system_ids told apart at one address, and shown in the log; what fails under further ones is counted together.
 _NAMES = 5
 
@@ -45,6 +51,13 @@ class Full(StrEnum):
     UNBOUND_ADDRESS = "max_unbound_per_address"
 
 
+class Slow(StrEnum):
+    """Why a client is not read from for a while: the key of [smpp] that says so."""
+
+    RATE = "max_pdu_rate"
+    BAD = "max_bad_pdus"
+
+
 class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What [smpp] says about addresses; 0 connections is unlimited. Milliseconds."""
 
@@ -54,6 +67,9 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     max_unbound_per_address: int
     bind_failures: int
     bind_delay_max: int
+    #: PDUs a second, and bad ones a minute; 0 is unlimited.
+    max_pdu_rate: float
+    max_bad_pdus: int
 
     @classmethod
     def of(cls, config: SmppConfig) -> Rules:
@@ -65,6 +81,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             max_unbound_per_address=config.max_unbound_per_address,
             bind_failures=config.bind_failures,
             bind_delay_max=int(config.bind_delay_max * 1000),
+            max_pdu_rate=config.max_pdu_rate,
+            max_bad_pdus=config.max_bad_pdus,
         )
 
     def delay(self, failures: int) -> int:
@@ -83,7 +101,18 @@ class Visitor:
     """One address: what it has open and what it did. There is one object for all of its connections, while they last
     and some minutes longer."""
 
-    __slots__ = ("address", "connections", "failed_at", "failures", "said", "system_ids", "unbound")
+    __slots__ = (
+        "address",
+        "bad",
+        "bad_since",
+        "connections",
+        "failed_at",
+        "failures",
+        "paid_until",
+        "said",
+        "system_ids",
+        "unbound",
+    )
 
     def __init__(self, address: str) -> None:
         #: As `place_of` says it: for the log.
@@ -97,6 +126,11 @@ class Visitor:
         self.failed_at = 0
         #: What was tried last, for the log.
         self.system_ids: list[str] = []
+        #: Bad PDUs in the minute that began with the first of them.
+        self.bad = 0
+        self.bad_since = 0
+        #: How far its PDUs reach, at the rate that is allowed.
+        self.paid_until = 0.0
         #: Event → when its last line was written, and what happened since.
         self.said: dict[str, tuple[int, int]] = {}
 
@@ -105,7 +139,7 @@ class Visitor:
         return f"<Visitor {self.address} connections={self.connections} unbound={self.unbound}{failed}>"
 
     def forget(self, now: int) -> None:
-        """Forget one failure for each minute without one, and lines that were written long ago."""
+        """Forget one failure for each minute without one, and what else was long ago."""
         forgotten = (now - self.failed_at) // _MINUTE if self.failures else 0
         self.failed_at += forgotten * _MINUTE
         while forgotten > 0 and self.failures:
@@ -115,12 +149,16 @@ class Visitor:
             else:
                 del self.failures[name]
             forgotten -= count
+        if now - self.bad_since >= _MINUTE:
+            self.bad = 0
+        if self.paid_until <= now - _CREDIT:
+            self.paid_until = 0.0
         self.said = {event: line for event, line in self.said.items() if now - line[0] < 2 * _MINUTE}
 
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost with it."""
-        return not (self.connections or self.failures or self.said)
+        return not (self.connections or self.failures or self.said or self.bad or self.paid_until)
 
 
 class Guard:
@@ -207,6 +245,29 @@ class Guard:
     def proved(self, visitor: Visitor, system_id: str) -> None:
         """A bind had the right password: what failed under the same system_id was a mistake."""
         visitor.failures.pop(system_id, None)
+
+    # What is said ----------------------------------------------------------------------------------------------------
+
+    def pay(self, visitor: Visitor, pdus: int, bad: int, now: int) -> tuple[int, Slow | None]:
+        """An address sent so many PDUs over one link, `bad` ones among them. For how many milliseconds nothing is read
+        from that link, and why.
+
+        A second's worth of max_pdu_rate may come at once. Bad PDUs are counted from the first one on for a minute; each
+        one beyond max_bad_pdus costs a second.
+        """
+        wait, why, rules = 0, None, self.rules
+        if rules.max_pdu_rate:
+            visitor.paid_until = max(visitor.paid_until, now - _CREDIT) + pdus * 1000 / rules.max_pdu_rate
+            if visitor.paid_until > now:
+                wait, why = math.ceil(visitor.paid_until - now), Slow.RATE
+        if bad and rules.max_bad_pdus:
+            if not visitor.bad or now - visitor.bad_since >= _MINUTE:
+                visitor.bad, visitor.bad_since = 0, now
+            before = max(visitor.bad, rules.max_bad_pdus)
+            visitor.bad += bad
+            if visitor.bad > before:
+                wait, why = max(wait, 1000 * (visitor.bad - before)), Slow.BAD
+        return wait, why
 
     # Lines in the log ------------------------------------------------------------------------------------------------
 

@@ -61,10 +61,12 @@ class Link(asyncio.Protocol):
 
     __slots__ = (
         "_arrival",
+        "_bad",
         "_dirty",
         "_leave_at",
         "_next_turn",
         "_open",
+        "_paid",
         "_reading",
         "_server",
         "_task",
@@ -108,6 +110,9 @@ class Link(asyncio.Protocol):
         self._open = False
         self._reading = True
         self._writable = True
+        #: PDUs of the session that were paid for (`guard`).
+        self._paid = 0
+        self._bad = 0
         #: The session goes on then, with what is left of what was read.
         self._next_turn: asyncio.Handle | None = None
         #: When the connection is cut, its session being over; 0: it is not over.
@@ -171,9 +176,9 @@ class Link(asyncio.Protocol):
         self.session.respond_error(request, sequence, status, reason)
         self._touch()
 
-    def respond(self, pdu: Pdu) -> None:
-        """Answer an operation with a response of its own."""
-        self.session.respond(pdu)
+    def respond(self, pdu: Pdu, reason: str = "") -> None:
+        """Answer an operation with a response of its own; see `Session.respond`."""
+        self.session.respond(pdu, reason)
         self._touch()
 
     def deliver(self, pdu: DeliverSm | DataSm, token: object) -> bool:
@@ -247,11 +252,12 @@ class Link(asyncio.Protocol):
         """The client says nothing more. It may still read what it is owed, but over TLS, where asyncio closes both
         halves with the first."""
         self._take(self.session.receive_end(self._server.now()))
-        return self._transport.get_extra_info("sslcontext") is None
+        return self._transport.get_extra_info("ssl_object") is None
 
     def pause_writing(self) -> None:
         """The client does not read what we write, so we do not read what it writes."""
         self._writable = False
+        self._server.stats.paused["unread"] += 1
         self._pace()
 
     def resume_writing(self) -> None:
@@ -310,6 +316,11 @@ class Link(asyncio.Protocol):
         if session.has_data:
             # ENQUIRE_LINK and the like were answered by the session itself: out, before anybody works.
             self._transport.write(session.data_to_send())
+        server = self._server
+        if session.bad > self._bad or server.guard.rules.max_pdu_rate:
+            server.pay(self, session.taken - self._paid, session.bad - self._bad)
+            self._bad = session.bad
+        self._paid = session.taken
         self._handle(events)
 
     def _go_on(self) -> None:

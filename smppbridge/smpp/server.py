@@ -17,6 +17,8 @@ What an operator sees in the log:
   plain port shows as "framing lost: command_length 369295617 …").
   Clients that only connect and go, as load balancers do to see whether we live, are logged at debug.
 * "application failed" (error, with traceback): a bug; the SUBMIT_SM or BIND concerned is answered with ESME_RSYSERR.
+* "client slowed down" (warning): not read from for so many seconds, because its address sends too much (max_pdu_rate)
+  or too much that no client should send (max_bad_pdus). A line a minute for each address.
 * "link failed" (error, with traceback): a bug here; the connection is cut.
 
 Passwords and texts are never logged.
@@ -69,6 +71,8 @@ class Stats:
         self.binds_refused: Counter[str] = Counter()
         #: Binds that waited because others from the same address had failed.
         self.binds_delayed = 0
+        #: Times that a client was not read from for a while: it did not read itself, or `guard.Slow`.
+        self.paused: Counter[str] = Counter()
         #: PDUs and octets.
         self.pdus = Counters()
 
@@ -260,6 +264,27 @@ class SmppServer:
                 system_ids=visitor.system_ids,
                 status=admission.status.name,
                 reason=admission.reason,
+            )
+
+    def pay(self, link: Link, pdus: int, bad: int) -> None:
+        """A link took so many PDUs, `bad` ones among them: it may have to wait before it takes more."""
+        visitor = link.visitor
+        if visitor is None:
+            return
+        now = self.now()
+        wait, why = self.guard.pay(visitor, pdus, bad, now)
+        if why is None:
+            return
+        link.session.hold(now + wait)
+        self.stats.paused[why.value] += 1
+        if times := self.guard.tell(visitor, f"client slowed down: {why}", now):
+            log.warning(
+                "client slowed down",
+                **link.whence,
+                account=link.account,
+                reason=why.value,
+                seconds=wait / 1000,
+                times=times,
             )
 
     def touched(self, link: Link) -> None:

@@ -188,7 +188,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 class Counters:
     """What is counted over all links of a server, as plain integers."""
 
-    __slots__ = ("bad", "octets_in", "octets_out", "received", "refused", "sent", "unasked")
+    __slots__ = ("bad", "full", "octets_in", "octets_out", "received", "refused", "sent", "unasked")
 
     def __init__(self) -> None:
         #: PDUs that came, by command_id; unknown ones under 0.
@@ -200,6 +200,8 @@ class Counters:
         self.unasked = 0
         #: PDUs that no client should send: `Session.bad`.
         self.bad = 0
+        #: Turns that ended because a client had to wait for our answers.
+        self.full = 0
         self.octets_in = 0
         self.octets_out = 0
 
@@ -321,21 +323,21 @@ class Session:
     def hold(self, until: int) -> None:
         """Take nothing before this time."""
         if self.ending is None:
-            self._held_until = until
+            self._held_until = max(self._held_until, until)
             self.paused = True
 
     def wait(self, now: int) -> int | None:
         """While `paused`: after how many milliseconds `proceed` has something to do; None: not before an answer of the
         application."""
-        if self._binding is not None or self._full:
+        if self._binding is not None or self.full:
             return None
         return max(self._held_until - now, 0)
 
     def _must_wait(self, now: int) -> bool:
-        return self._stopped or self._full or now < self._held_until
+        return self._stopped or self.full or now < self._held_until
 
     @property
-    def _full(self) -> bool:
+    def full(self) -> bool:
         """Whether the client has to wait for answers of ours."""
         return self.submitted - self.responded >= self._submit_window and not self._throttles
 
@@ -374,6 +376,7 @@ class Session:
                         break
             else:
                 self.paused = True
+                self._counters.full += self.full
         except FramingError as lost:
             taken -= 1
             self._lose_framing(lost, events)
@@ -691,7 +694,7 @@ class Session:
         if self.ending is not None:
             return []
         events: list[Event] = []
-        if self._full or now < self._held_until:
+        if self.full or now < self._held_until:
             # It is we who do not listen.
             self._timers.heard = now
         if self._window is not None:

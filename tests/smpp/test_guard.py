@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smppbridge.config import SmppConfig
 from smppbridge.smpp import guard as module
-from smppbridge.smpp.guard import Full, Guard, Rules, Visitor, place_of
+from smppbridge.smpp.guard import Full, Guard, Rules, Slow, Visitor, place_of
 
 MINUTE = 60_000
 HOME = ip_address("203.0.113.7")
@@ -266,3 +266,80 @@ def test_who_introduces_himself() -> None:
     guess(guard, visitor, 2)
     assert repr(visitor) == "<Visitor 203.0.113.7 connections=1 unbound=1 failures=2>"
     assert repr(guard) == "<Guard 1 connections, 1 unbound, 1 addresses>"
+
+
+# What is said ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_of_pdus_may_come_at_once_and_the_rest_is_paid_for_in_time() -> None:
+    guard = make(max_pdu_rate=100)
+    visitor = come(guard, now=MINUTE)
+    assert guard.pay(visitor, 100, 0, MINUTE) == (0, None)
+    assert guard.pay(visitor, 50, 0, MINUTE) == (500, Slow.RATE)
+    # Who waits as it is told to sends at the rate that is allowed.
+    assert guard.pay(visitor, 10, 0, MINUTE + 500) == (100, Slow.RATE)
+    assert guard.pay(visitor, 10, 0, MINUTE + 600) == (100, Slow.RATE)
+    # What was not used for long counts for a second.
+    assert guard.pay(visitor, 101, 0, 2 * MINUTE) == (10, Slow.RATE)
+
+
+def test_the_links_of_an_address_share_its_rate() -> None:
+    guard = make(max_pdu_rate=10)
+    first, second = come(guard), come(guard)
+    assert first is second
+    guard.pay(first, 10, 0, MINUTE)
+    assert guard.pay(second, 5, 0, MINUTE) == (500, Slow.RATE)
+    assert guard.pay(first, 5, 0, MINUTE) == (1000, Slow.RATE)
+    assert guard.pay(come(guard, AWAY), 5, 0, MINUTE) == (0, None)
+
+
+def test_without_a_rate_as_much_as_comes() -> None:
+    guard = make(max_pdu_rate=0)
+    assert guard.pay(come(guard), 1_000_000, 0, 0) == (0, None)
+
+
+def test_each_bad_pdu_beyond_the_limit_costs_a_second() -> None:
+    guard = make(max_bad_pdus=100)
+    visitor = come(guard)
+    assert guard.pay(visitor, 90, 90, 5) == (0, None)
+    assert guard.pay(visitor, 12, 12, MINUTE - 1) == (2_000, Slow.BAD)
+    assert guard.pay(visitor, 64, 64, MINUTE + 1) == (64_000, Slow.BAD)
+    assert guard.pay(visitor, 1000, 0, MINUTE + 2) == (0, None)
+    # The minute began with the first of them, and is over.
+    assert guard.pay(visitor, 100, 100, MINUTE + 5) == (0, None)
+    assert guard.pay(visitor, 1, 1, MINUTE + 6) == (1_000, Slow.BAD)
+
+
+def test_bad_pdus_may_be_unlimited() -> None:
+    guard = make(max_bad_pdus=0)
+    assert guard.pay(come(guard), 1_000_000, 1_000_000, 0) == (0, None)
+
+
+def test_connecting_again_forgives_nothing() -> None:
+    guard = make(max_bad_pdus=3, max_pdu_rate=10)
+    visitor = come(guard, now=MINUTE)
+    guard.pay(visitor, 3, 3, MINUTE)
+    guard.leave(visitor, MINUTE, bound=False)
+    for number in range(50):
+        other = come(guard, ip_address(f"198.51.100.{number}"), MINUTE + 500)
+        guard.leave(other, MINUTE + 500, bound=False)
+    assert guard.pay(come(guard, now=MINUTE + 600), 1, 1, MINUTE + 600) == (1_000, Slow.BAD)
+    guard.leave(guard.visitors["203.0.113.7"], MINUTE + 600, bound=False)
+    # A minute later there is nothing to remember.
+    come(guard, AWAY, 3 * MINUTE)
+    assert "203.0.113.7" not in guard.visitors
+
+
+@given(
+    rate=st.sampled_from([0.5, 10, 333, 10_000]),
+    steps=st.lists(st.tuples(st.integers(1, 64), st.integers(0, 2_000)), min_size=1, max_size=50),
+)
+def test_who_waits_as_told_is_never_faster_than_its_rate(rate: float, steps: list[tuple[int, int]]) -> None:
+    guard = make(max_pdu_rate=rate)
+    visitor, now, taken = come(guard, now=MINUTE), MINUTE, 0
+    for count, pause in steps:
+        wait, _ = guard.pay(visitor, count, 0, now)
+        taken += count
+        now += wait + pause
+        # A second's worth came at once.
+        assert taken <= rate * (now - MINUTE + 1_000) / 1_000 + 1

@@ -529,7 +529,7 @@ def test_a_flood_of_garbage_costs_one_connection(run: Run, log: Any) -> None:
 
 def test_wrong_pdus_are_answered_and_the_link_lives(run: Run) -> None:
     async def test() -> None:
-        async with world() as here:
+        async with world(max_bad_pdus=0) as here:
             client = await here.bound()
             for number in range(1, 200):
                 client.send(b"".join(part.to_bytes(4) for part in (16, 0x200 + number, 0, number)))
