@@ -235,12 +235,12 @@ class Guard:
         """A bind failed that did not prove who it is. Tells whether the address is taken for a guesser by now."""
         visitor.forget(now)
         visitor.failed_at = now
-        failures = visitor.failures
+        failures, count = visitor.failures, sum(visitor.failures.values())
         name = system_id if system_id in failures or len(failures) < _NAMES else ""
-        if sum(failures.values()) < self.rules.most_failures:
+        if count < self.rules.most_failures:
             failures[name] = failures.get(name, 0) + 1
         visitor.system_ids = [*(old for old in visitor.system_ids if old != system_id), system_id][-_NAMES:]
-        return sum(failures.values()) > self.rules.bind_failures
+        return count >= self.rules.bind_failures
 
     def proved(self, visitor: Visitor, system_id: str) -> None:
         """A bind had the right password: what failed under the same system_id was a mistake."""

@@ -226,6 +226,13 @@ async def world(**settings: Any) -> AsyncIterator[World]:
         await here.server.stop(0.2)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what only the server sees."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
     """Run a test's coroutine, once in each loop that people use."""
@@ -940,3 +947,403 @@ def test_counting(run: Run) -> None:
             assert counters.octets_in > counters.octets_out > 0
 
     run(test())
+
+
+# Before the bind: balancers -------------------------------------------------------------------------------------------
+
+BEHIND = (Listener.model_validate({"listen": "127.0.0.1:0", "proxy_from": ["127.0.0.0/8"]}),)
+FAR = b"PROXY TCP4 192.0.2.9 192.0.2.1 40123 2775\r\n"
+SIGNATURE = bytes.fromhex("0D0A0D0A000D0A515549540A")
+FAR_2 = SIGNATURE + bytes.fromhex("2111000C C0000209C0000201 9CBB0AD7")
+LOCAL_2 = SIGNATURE + bytes.fromhex("20000000")
+
+
+@pytest.mark.parametrize("header", [FAR, FAR_2])
+@pytest.mark.parametrize("whole", [True, False])
+def test_behind_a_balancer_the_client_is_the_peer(header: bytes, whole: bool, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND) as here:
+            client = await here.connect()
+            for octets in [header] if whole else [bytes([one]) for one in header]:
+                client.send(octets)
+                await asyncio.sleep(0)
+            assert await client.bind("far") == 0
+            (link,) = here.desk.links
+            assert link.peer == "192.0.2.9:40123"
+            assert link.via.startswith("127.0.0.1:")
+            assert list(here.server.guard.visitors) == ["127.0.0.1", "192.0.2.9"]
+            assert repr(here.server.guard) == "<Guard 1 connections, 0 unbound, 2 addresses>"
+            near = await here.connect()
+            near.send(header)
+            assert await near.bind("demo") == CommandStatus.ESME_RBINDFAIL
+
+    run(test())
+    (up,) = [line for line in log if line["event"] == "link up"]
+    assert (up["peer"], up["via"][:10]) == ("192.0.2.9:40123", "127.0.0.1:")
+
+
+def test_a_balancer_that_speaks_for_itself_is_the_peer(run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND) as here:
+            client = await here.connect()
+            client.send(LOCAL_2)
+            assert await client.bind("demo") == 0
+            (link,) = here.desk.links
+            assert link.peer.startswith("127.0.0.1:")
+            assert link.via == ""
+
+    run(test())
+
+
+def test_a_client_that_the_balancer_cannot_name_is_nobody(run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND) as here:
+            client = await here.connect()
+            client.send(b"PROXY UNKNOWN\r\n")
+            assert isinstance(await client.ask(EnquireLink()), EnquireLinkResp)
+            for account in ACCOUNTS:
+                assert await client.bind(account) == CommandStatus.ESME_RBINDFAIL
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "octets", [encode(BindTransceiver(system_id="demo", sequence_number=1)), b"PROXY TCP9 \r\n    "]
+)
+def test_a_balancer_without_a_header_is_closed_and_told_of_once(octets: bytes, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND) as here:
+            for _ in range(3):
+                client = await here.connect()
+                client.send(octets)
+                assert await client.ended()
+            assert here.server.stats.refused == {"proxy": 3}
+            assert here.server.guard.connections == 0
+            assert here.desk.heard == []
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "proxy header refused"]
+    assert line["log_level"] == "warning"
+    assert line["reason"]
+
+
+def test_a_header_that_does_not_come_is_not_waited_for(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND, session_init_timeout="100ms") as here:
+            client = await here.connect()
+            client.send(FAR[:20])
+            assert await client.ended()
+            assert here.server.guard.connections == 0
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "proxy header refused"]
+    assert line["reason"] == "no whole header in time"
+
+
+def test_who_is_no_balancer_writes_no_header(run: Run) -> None:
+    async def test() -> None:
+        elsewhere = Listener.model_validate({"listen": "127.0.0.1:0", "proxy_from": ["192.0.2.0/24"]})
+        async with world(listeners=(elsewhere,)) as here:
+            assert await (await here.connect()).bind("demo") == 0
+            liar = await here.connect()
+            liar.send(FAR)
+            assert isinstance(await liar.receive(), GenericNack)
+            assert await liar.ended()
+
+    run(test())
+
+
+def test_a_balancer_that_only_looks_is_not_worth_a_warning(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND) as here:
+            client = await here.connect()
+            client.writer.write_eof()
+            assert await client.ended()
+            assert here.server.guard.connections == 0
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "link closed before bind"]
+    assert line["log_level"] == "debug"
+
+
+def test_one_client_does_not_spend_the_limit_of_others_behind_the_balancer(run: Run) -> None:
+    async def test() -> None:
+        async with world(listeners=BEHIND, max_connections_per_address=2) as here:
+            for host in (7, 7, 8, 8, 7):
+                client = await here.connect()
+                client.send(FAR.replace(b"192.0.2.9", b"192.0.2.%d" % host))
+                bound = here.server.guard.visitors.get("192.0.2.7")
+                if bound is None or bound.connections < 2 or host == 8:
+                    assert await client.bind("far") == 0
+                else:
+                    assert await client.ended()
+            assert here.server.stats.refused == {"max_connections_per_address": 1}
+
+    run(test())
+
+
+# Before the bind: TLS and certificates of clients ---------------------------------------------------------------------
+
+
+class Trust:
+    """Who signs what here."""
+
+    def __init__(self, authority: Callable[[str], Any]) -> None:
+        public = authority("public")
+        self.known = authority("known")
+        self.public = public.file
+        self.own = public.sign("gateway.example", dns=("localhost",))
+
+    def listener(self, clients: str = "required", **keys: Any) -> Listener:
+        tls = {
+            "certificate": self.own.certificate,
+            "key": self.own.key,
+            "clients": clients,
+            "clients_ca": self.known.file,
+        }
+        return Listener.model_validate({"listen": "127.0.0.1:0", "tls": tls} | keys)
+
+
+@pytest.fixture
+def trust(authority: Callable[[str], Any]) -> Trust:
+    return Trust(authority)
+
+
+def asking(desk: Desk, *wanted: str) -> None:
+    """The account demo is bound to these certificates now."""
+    demo = ACCOUNTS["demo"].model_copy(update={"client_certificates": wanted})
+    desk.doorkeeper = Doorkeeper(ACCOUNTS | {"demo": demo})
+
+
+def test_an_account_is_bound_to_a_certificate(trust: Trust, run: Run, log: Any) -> None:
+    right = trust.known.sign("gateway.client.example")
+    wrong = trust.known.sign("other.example")
+
+    async def test() -> None:
+        async with world(listeners=(trust.listener("optional"),)) as here:
+            asking(here.desk, "gateway.client.example")
+            assert await (await here.connect(ssl=right.client(trust.public))).bind() == 0
+            (link,) = here.desk.links
+            assert link.certificate is not None
+            other = await here.connect(ssl=wrong.client(trust.public))
+            assert await other.bind() == CommandStatus.ESME_RBINDFAIL
+            plain = ssl.create_default_context(cafile=trust.public)
+            none = await here.connect(ssl=plain, server_hostname="localhost")
+            assert await none.bind() == CommandStatus.ESME_RBINDFAIL
+            asking(here.desk, f"sha256:{wrong.fingerprint}")
+            assert await other.bind() == 0
+
+    run(test())
+    ups = [line["certificate"] for line in log if line["event"] == "link up"]
+    assert ups == ["gateway.client.example", "other.example"]
+    reasons = [line["reason"] for line in log if line["event"] == "bind refused"]
+    assert reasons[0].startswith('the certificate "other.example" (sha256:')
+    assert reasons[1] == "no certificate of the client: it is not on TLS, or shows none"
+
+
+def test_a_handshake_that_fails_is_told_with_its_reason_once_a_minute(trust: Trust, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=(trust.listener(),)) as here:
+            for _ in range(3):
+                plain = await here.connect()
+                plain.send(b"GET / HTTP/1.1\r\n\r\n")
+                assert await plain.ended()
+            here.passed += 60
+            plain = await here.connect()
+            plain.send(encode(BindTransceiver(system_id="demo", password="secret", sequence_number=1)))
+            assert await plain.ended()
+            assert here.server.stats.refused == {"tls": 4}
+            assert here.server.guard.connections == 0
+            assert here.desk.heard == []
+
+    run(test())
+    lines = [(line["reason"], line["times"]) for line in log if line["event"] == "tls handshake failed"]
+    assert lines == [("HTTP_REQUEST", 1), ("WRONG_VERSION_NUMBER", 3)]
+
+
+def test_a_client_without_the_certificate_that_is_required_is_told(trust: Trust, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=(trust.listener(),)) as here:
+            context = ssl.create_default_context(cafile=trust.public)
+            with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+                await (await here.connect(ssl=context, server_hostname="localhost")).bind()
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "tls handshake failed"]
+    assert line["reason"] == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+
+
+def test_a_client_that_is_silent_within_its_handshake_counts_and_is_closed(trust: Trust, run: Run, log: Any) -> None:
+    async def test() -> None:
+        settings = {"session_init_timeout": "300ms", "max_unbound_per_address": 1}
+        async with world(listeners=(trust.listener(),), **settings) as here:
+            silent = await here.connect()
+            assert await (await here.connect()).ended()
+            assert here.server.stats.refused["max_unbound_per_address"] == 1
+            assert await silent.ended()
+            await until(lambda: not here.server.guard.connections)
+
+    run(test())
+    assert "tls handshake failed" in [line["event"] for line in log]
+
+
+def test_new_certificates_key_and_authorities_drop_no_bind(
+    trust: Trust, authority: Callable[[str], Any], run: Run
+) -> None:
+    async def test() -> None:
+        old = trust.known.sign("old.example")
+        async with world(listeners=(trust.listener(),)) as here:
+            bound = await here.connect(ssl=old.client(trust.public))
+            assert await bound.bind() == 0
+            # Everything is another one now, in the same files.
+            public, known = authority("public2"), authority("known2")
+            signed = public.sign("gateway.example")
+            for there, new in (
+                (trust.own.certificate, signed.certificate),
+                (trust.own.key, signed.key),
+                (trust.known.file, known.file),
+            ):
+                there.write_bytes(new.read_bytes())
+            here.server.reload(here.server.config)
+            assert isinstance(await bound.ask(EnquireLink()), EnquireLinkResp)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await here.connect(ssl=old.client(trust.public))
+            with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+                await (await here.connect(ssl=old.client(public.file))).bind()
+            new = known.sign("new.example")
+            assert await (await here.connect(ssl=new.client(public.file))).bind() == 0
+            assert isinstance(await bound.ask(SubmitSm()), SubmitSmResp)
+            assert len(here.desk.links) == 2
+
+    run(test())
+
+
+def test_tls_begins_after_the_header(trust: Trust, run: Run) -> None:
+    right = trust.known.sign("client.example")
+
+    async def test() -> None:
+        async with world(listeners=(trust.listener(proxy_from=["127.0.0.0/8"]),)) as here:
+            client = await here.connect()
+            client.send(FAR_2)
+            await client.writer.start_tls(right.client(trust.public), server_hostname="localhost")
+            assert await client.bind("far") == 0
+            (link,) = here.desk.links
+            assert (link.peer, str(link.certificate)) == ("192.0.2.9:40123", "client.example")
+
+    run(test())
+
+
+def test_stopping_does_not_wait_for_who_is_not_there_yet(trust: Trust, run: Run) -> None:
+    async def test() -> None:
+        listener = trust.listener(proxy_from=["127.0.0.0/8"])
+        async with world(listeners=(listener,)) as here:
+            early, late = await here.connect(), await here.connect()
+            late.send(FAR)
+            await until(lambda: here.server.guard.connections == 2)
+            here.server.stop_listening()
+            assert await early.ended()
+            assert await late.ended()
+            assert here.server.guard.connections == 0
+
+    run(test())
+
+
+# Before the bind: limits and guessing --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", ["max_unbound", "max_unbound_per_address"])
+def test_who_has_not_bound_takes_a_place_until_he_binds_or_goes(limit: str, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(**{limit: 2}) as here:
+            first, second = await here.connect(), await here.connect()
+            assert await (await here.connect()).ended()
+            assert await first.bind() == 0
+            third = await here.connect()
+            assert isinstance(await third.ask(EnquireLink()), EnquireLinkResp)
+            assert await (await here.connect()).ended()
+            await second.close()
+            await until(lambda: here.server.guard.unbound == 1)
+            assert await (await here.connect()).bind() == 0
+            assert here.server.stats.refused == {limit: 2}
+            assert repr(here.server.guard) == "<Guard 3 connections, 1 unbound, 1 addresses>"
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "connection refused"]
+    assert (line["reason"], line["times"]) == (limit, 1)
+
+
+def test_after_failed_binds_an_address_waits_before_it_is_looked_at(run: Run) -> None:
+    async def test() -> None:
+        async with world(bind_failures=2, bind_delay_max="1h") as here:
+            looked_at = 0
+
+            async def door() -> None:
+                nonlocal looked_at
+                looked_at += 1
+
+            here.desk.door = door
+            guesser = await here.connect()
+            for _ in range(2):
+                assert await guesser.bind(password="guess") == CommandStatus.ESME_RINVPASWD
+            here.server.guard.visitors["127.0.0.1"].failures["demo"] = 12
+            for password in ("guess", "secret"):
+                waiting = await here.connect()
+                waiting.send(BindTransceiver(system_id="demo", password=password, sequence_number=1))
+            await until(lambda: here.server.stats.binds_delayed == 2)
+            assert looked_at == 2
+            # Another address does not.
+            assert await (await here.connect(local_addr=("127.0.0.2", 0))).bind() == 0
+            assert looked_at == 3
+
+    run(test())
+
+
+def test_the_right_password_is_answered_after_its_wait_and_forgives(run: Run) -> None:
+    async def test() -> None:
+        async with world(bind_failures=1, bind_delay_max="50ms") as here:
+            guesser = await here.connect()
+            for _ in range(3):
+                assert await guesser.bind(password="guess") == CommandStatus.ESME_RINVPASWD
+            assert here.server.stats.binds_delayed == 2
+            assert await (await here.connect()).bind() == 0
+            assert here.server.stats.binds_delayed == 3
+            assert await (await here.connect()).bind() == 0
+            assert here.server.stats.binds_delayed == 3
+
+    run(test())
+
+
+def test_what_is_refused_for_another_reason_is_no_guess(run: Run) -> None:
+    async def test() -> None:
+        async with world(bind_failures=1, bind_delay_max="1h") as here:
+            await here.bound()
+            await here.bound()
+            for _ in range(3):
+                assert await (await here.connect()).bind() == CommandStatus.ESME_RBINDFAIL
+            assert here.server.stats.binds_delayed == 0
+
+    run(test())
+
+
+def test_guessing_is_told_once_a_minute_without_passwords(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(bind_failures=2, bind_delay_max="1ms") as here:
+            guesser = await here.connect()
+            for number in range(6):
+                await guesser.bind(f"name{number}", password=f"guess{number}")
+            here.passed += 30
+            await guesser.bind("name6", password="guess6")
+            await guesser.close()
+            here.passed += 31
+            guesser = await here.connect()
+            for _ in range(4):
+                await guesser.bind("name7", password="guess7")
+            assert here.server.stats.binds_refused == {"ESME_RINVSYSID": 11}
+
+    run(test())
+    told = [line for line in log if line["event"] == "bind guessing"]
+    assert [line["times"] for line in told] == [1, 5]
+    assert told[1]["system_ids"] == ["name3", "name4", "name5", "name6", "name7"]
+    assert told[0]["address"] == "127.0.0.1"
+    assert len([line for line in log if line["event"] == "bind refused"]) < 6
+    assert "guess" not in re.sub("bind guessing", "", repr(log))
