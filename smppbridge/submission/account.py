@@ -120,17 +120,21 @@ class AccountState:
             per_day=config.per_day,
         )
         self._rated = bool(self.rates)
-        self.sets = (self.sets or Sets()) if self._rated and config.parts_count == "once" else None
+        if not self._rated or config.parts_count == "each":
+            self.sets = None
+        elif self.sets is None:
+            self.sets = Sets()
         self._destinations = Patterns(config.destinations)
         self._senders = Patterns(config.senders)
         self._kinds = config.kinds
-        if config.flood_messages:
-            self.flood = self.flood or Flood(0, 0)
-            self.flood.most, self.flood.gap = config.flood_messages, int(config.flood_gap * 1000)
-        else:
+        if not config.flood_messages:
             self.flood = None
+        else:
+            if self.flood is None:
+                self.flood = Flood(0, 0)
+            self.flood.most, self.flood.gap = config.flood_messages, int(config.flood_gap * 1000)
         self.flood_status = CommandStatus[config.flood_status]
-        self._picky = bool(self._destinations or self._senders or self._kinds or self.flood)
+        self._picky = bool(self._destinations or self._senders or self._kinds or config.flood_messages)
 
     def admit(self, now: Millis, count: int = 1) -> None:
         """Whether so many more may be taken from this client now, whatever they say; all of them or none. They count
@@ -204,7 +208,7 @@ class AccountState:
             self.rates.throttle.level(now),
             outstanding / self.submit_window,
         )
-        return min(99, int(level * 100))
+        return min(99, round(level * 100))
 
     def alphabet_of(self, system_type: str) -> Alphabet:
         """What data_coding 0 is over such a bind."""
