@@ -81,23 +81,7 @@ def show_list(
     if not found:
         out().print("nothing fits")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column, narrowest in _COLUMNS.items():
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=narrowest)
-    for message in found:
-        progress = message.progress
-        table.add_row(
-            str(message.id),
-            _time(message.accepted_at, short=True),
-            message.account,
-            message.kind.value,
-            message.source,
-            message.destination,
-            _how_far(progress),
-            progress.provider,
-            _first_line(message.command.comment),
-        )
-    out().print(table)
+    out().print(_table(found))
     if len(found) == limit:
         out().print(Text(f"more: --before {found[-1].id}", style="dim"))
 
@@ -106,20 +90,27 @@ def show_list(
     "show", epilog=examples("smppbridge messages show 123456789", "smppbridge messages show 123456789 --json | jq .")
 )
 def show_one(
-    id: Annotated[int, typer.Argument(help="The id from SUBMIT_SM_RESP or from the list; that of a part will do.")],
+    id: Annotated[int, typer.Argument(help="The id from the response or from the list; that of a part will do.")],
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show one message whole: what came in, what it meant, and its time-line."""
+    """Show one message whole: what came in, what it meant, and its time-line.
+
+    The id that a SUBMIT_MULTI was answered with stands for all of its messages: they are listed.
+    """
     with _reader(config) as reader:
-        message = reader.find(id)
-        if message is None:
+        found = reader.find_all(id)
+        if not found:
             raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
-        lines = reader.timeline(message.id)
+        shown = [(message, reader.timeline(message.id)) for message in (found if json else found[:1])]
     if json:
-        _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines)})
+        for message, lines in shown:
+            _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines)})
+    elif len(found) == 1:
+        _show(out(), *shown[0])
     else:
-        _show(out(), message, lines)
+        _title(out(), f"SUBMIT_MULTI {id}, {len(found)} messages")
+        out().print(_table(found))
 
 
 # The store -----------------------------------------------------------------------------------------------------------
@@ -198,6 +189,26 @@ _COLUMNS = {
 }
 
 
+def _table(messages: Sequence[Message]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column, narrowest in _COLUMNS.items():
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=narrowest)
+    for message in messages:
+        progress = message.progress
+        table.add_row(
+            str(message.id),
+            _time(message.accepted_at, short=True),
+            message.account,
+            message.kind.value,
+            message.source,
+            message.destination,
+            _how_far(progress),
+            progress.provider,
+            _first_line(message.command.comment),
+        )
+    return table
+
+
 def _how_far(progress: Progress) -> Text:
     """The state a message ended in; until then how far it has come."""
     if progress.stage is Stage.FINAL:
@@ -216,7 +227,9 @@ def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
     _row(
         console, "who hears of it", {0: "nobody", 1: "the client, by DELIVER_SM", 2: "its HTTP handler"}[message.notify]
     )
-    if message.part_ids:
+    if message.known_as != message.id:
+        _row(console, "answered with", f"{message.known_as}, which stands for all of the SUBMIT_MULTI")
+    elif message.part_ids:
         _row(console, "parts", ", ".join(map(str, message.part_ids)))
     _title(console, "Meaning")
     _row(console, "kind", message.kind.value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pdu import MessageState, SubmitSm, encode
+from pdu import MessageState, SmeAddress, SubmitMulti, SubmitSm, encode
 from smppbridge.lifecycle import Began, Doubted, Handed, Reported
 from smppbridge.model import Binary, Kind, Message, Notify, Progress, Sms, Stage, StatusReport, Viber
 from smppbridge.store.sqlite import SqliteStore
@@ -170,6 +170,54 @@ def test_show_what_is_not_there(run: Any, store: Path) -> None:
     result = run("messages", "show", "999", "--config", store)
     assert result.exit_code == 1
     assert result.stderr == "there is no message 999; it may have been forgotten after [store] retention\n"
+
+
+@pytest.fixture
+def several(config: Path, tmp_path: Path) -> Path:
+    """The configuration of a gateway that has the messages of a SUBMIT_MULTI, 300 to all of them."""
+
+    async def fill() -> None:
+        store = SqliteStore(tmp_path / "store.db")
+        await store.open()
+        numbers = ["79990000001", "79990000002"]
+        pdu = SubmitMulti(
+            sequence_number=9,
+            dest_addresses=[SmeAddress(destination_addr=number) for number in numbers],
+            short_message=b"Hello",
+        )
+        messages = [
+            message(id, Sms(text="Hello"), destination=number, part_ids=(300,), pdu=encode(pdu))
+            for id, number in enumerate(numbers, 301)
+        ]
+        assert await store.accept_many(messages, 300) == [None, None]
+        await store.close()
+
+    asyncio.run(fill())
+    return config
+
+
+def test_show_what_stands_for_several_messages(run: Any, several: Path) -> None:
+    result = run("messages", "show", "300", "--config", several)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.strip().splitlines()]
+    assert lines[0] == "SUBMIT_MULTI 300, 2 messages"
+    assert [line.split()[0] for line in lines[2:]] == ["301", "302"]
+    shown = run("messages", "show", "300", "--json", "--config", several)
+    assert ids(shown) == ["301", "302"]
+    assert [json.loads(line)["timeline"][0]["event"] for line in shown.stdout.splitlines()] == ["accepted"] * 2
+
+
+def test_show_one_of_several_messages(run: Any, several: Path) -> None:
+    words = " ".join(run("messages", "show", "302", "--config", several).stdout.split())
+    for expected in (
+        "Message 302",
+        "to 79990000002",
+        "answered with 300, which stands for all of the SUBMIT_MULTI",
+        "dest_addresses[1].destination_addr '79990000002'",
+        "short_message 5 octets 'Hello'",
+    ):
+        assert expected in words
+    assert "parts" not in words
 
 
 @pytest.mark.parametrize(
