@@ -58,14 +58,20 @@ def explain(
     chosen = settings(config, sealed=True)
     name = _account(chosen, account)
     alphabet = Alphabet(chosen.accounts[name].alphabet)
+    codings = chosen.accounts[name].dialect.data_codings
     encoded = texts.encode(
-        texts.read_text(text, escapes), data_coding=texts.asked_coding(data_coding, gsm, ucs2), alphabet=alphabet
+        texts.read_text(text, escapes),
+        data_coding=texts.asked_coding(data_coding, gsm, ucs2),
+        alphabet=alphabet,
+        codings=codings,
     )
     _title(console, "SMPP")
     plural = "s" if encoded.parts > 1 else ""
-    coding = CODINGS[encoded.data_coding].value
+    coding = CODINGS[encoded.data_coding].value + _alphabet(encoded.data_coding, alphabet)
+    if meaning := codings.get(encoded.data_coding):
+        coding = f"{meaning} to this account"
     _row(console, "SUBMIT_SM", f"{len(encoded.data)} octets in {encoded.parts} part{plural}")
-    _row(console, "data_coding", f"{encoded.data_coding}, {coding}{_alphabet(encoded.data_coding, alphabet)}")
+    _row(console, "data_coding", f"{encoded.data_coding}, {coding}")
 
     # The classes know what they carry; building all of them would need settings of providers that are not asked.
     adapters = {key: adapter_class(table.adapter) for key, table in chosen.providers.items()}
@@ -143,6 +149,9 @@ class _Tray:
     def offer(self, message: Message) -> bool:
         self.message = message
         return True
+
+    def recall(self, messages: Sequence[Message]) -> Sequence[Message]:
+        return ()
 
 
 def _submit(console: Console, config: Config, account: str, router: Router, pdu: SubmitSm) -> Message:

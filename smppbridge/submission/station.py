@@ -27,6 +27,7 @@ from ..smpp.link import Link
 from ..smpp.session import Operation
 from ..store.base import Applied, Duplicate, Store, StoreFailed, Verdict
 from .account import AccountState
+from .afterwards import Afterwards
 from .fields import as_submit, check_destination, message_of, opened, request_of, times
 from .multi import Multi
 from .parts import Parts
@@ -67,6 +68,9 @@ class Outlet(Protocol):
     def offer(self, message: Message) -> bool:
         """A durable message. One that waits on disk is not taken; it is noted when it is due."""
 
+    def recall(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Take back those of these that were offered and that nobody has begun to send."""
+
 
 class Submission:
     """Answers every operation exactly once."""
@@ -97,6 +101,7 @@ class Submission:
         self._tasks: set[asyncio.Task[None]] = set()
         self.parts = Parts(self)
         self.multi = Multi(self, lists)
+        self.afterwards = Afterwards(self)
         self._log = structlog.get_logger("submission")
         self.accounts = {name: AccountState(name, config, store) for name, config in accounts.items()}
         self.open = True
@@ -151,9 +156,10 @@ class Submission:
                 self.submitted(link, submit, frame)
         elif isinstance(pdu, SubmitMulti):
             self.multi.take(link, account, pdu, frame)
+        elif isinstance(pdu, SubmitSm):
+            self.submitted(link, pdu, frame)
         else:
-            status = CommandStatus.ESME_RINVCMDID
-            self.refuse(link, account, pdu.sequence_number, status, "not offered", pdu.command_id)
+            self.afterwards.take(link, account, pdu)
 
     def _arrived(self, batch: Sequence[tuple[Message, Verdict]]) -> None:
         """The store's word on a batch: durable, refused or failed. Answers go out before anything else happens."""
