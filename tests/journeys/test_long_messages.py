@@ -5,8 +5,9 @@ import re
 import pytest
 from structlog.testing import capture_logs
 
-from pdu import CommandStatus, Tag, gsm0338, tlv
+from pdu import CommandStatus, DataSm, DataSmResp, Tag, gsm0338, tlv
 from smppbridge.model import Mail, Sms, Viber
+from smppbridge.store.base import Filter
 
 TEXT = "__VIBER__: " + "a long text that goes in parts, " * 8
 
@@ -131,3 +132,69 @@ def test_a_header_that_makes_no_sense_is_refused(start, connect, header):
     answer = esme.submit(header, esm_class=0x40)
     assert answer.command_status != 0
     assert answer.option(Tag.ADDITIONAL_STATUS_INFO_TEXT)
+
+
+@pytest.mark.journey
+def test_a_part_that_comes_again_after_the_whole_was_sent_is_answered_and_does_nothing(start, connect):
+    first = start()
+    esme = connect(first)
+    esme.bind()
+    parts = list(parts_of(gsm0338.encode("said once, and only once, " * 6), wide=True))
+    ids = [esme.submit(part, esm_class=0x40).message_id for part in parts]
+    assert esme.receipts(len(ids)).keys() == set(ids)
+    # Each with another sequence_number; the last one would complete a set.
+    assert [esme.submit(part, esm_class=0x40).message_id for part in parts] == ids
+    first.stop()
+    again = start()
+    esme = connect(again)
+    esme.bind()
+    assert [esme.submit(part, esm_class=0x40).message_id for part in reversed(parts)] == ids[::-1]
+    assert again.call(again.gateway.store.held_parts(2**62, 10)) == []
+    assert len(again.call(again.gateway.store.list(Filter()))) == 1
+
+
+@pytest.mark.journey
+def test_parts_by_submit_sm_and_data_sm_over_a_transmitter_and_a_receiver(start, connect):
+    gateway = start(**{'password = "demo"': 'password = "demo"\nparts_receipts = "all"'})
+    sends, listens = connect(gateway), connect(gateway)
+    sends.bind("transmitter")
+    listens.bind("receiver")
+    one, two = "the first half comes last, ", "the second half first"
+    addresses = {"source_addr": "TEST", "destination_addr": "79991234567"}
+
+    def sar(number):
+        return [
+            tlv(Tag.SAR_MSG_REF_NUM, 500),
+            tlv(Tag.SAR_TOTAL_SEGMENTS, 2),
+            tlv(Tag.SAR_SEGMENT_SEQNUM, number),
+        ]
+
+    late = sends.ask(DataSm(tlvs=[*sar(2), tlv(Tag.MESSAGE_PAYLOAD, two.encode("ascii"))], **addresses))
+    # As Kannel does it, only the first part asks for a receipt.
+    early = sends.submit(one, tlvs=sar(1))
+    assert isinstance(late, DataSmResp)
+    assert (late.command_status, early.command_status) == (0, 0)
+    assert listens.receipts(2).keys() == {early.message_id, late.message_id}
+    kept = gateway.call(gateway.gateway.store.find(int(late.message_id)))
+    assert (kept.id, kept.command) == (int(early.message_id), Sms(text=one + two))
+
+
+@pytest.mark.journey
+def test_a_long_message_in_one_piece_is_no_part(start, connect):
+    gateway = start()
+    esme = connect(gateway)
+    esme.bind()
+    text = "a long message need not come in parts, " * 20
+    answer = esme.submit("", tlvs=[tlv(Tag.MESSAGE_PAYLOAD, text.encode("ascii"))])
+    assert esme.receipts(1).keys() == {answer.message_id}
+    assert gateway.call(gateway.gateway.store.find(int(answer.message_id))).command == Sms(text=text)
+
+
+@pytest.mark.journey
+def test_where_a_long_message_counts_once_its_parts_do_not_stop_it(start, connect):
+    gateway = start(**{'password = "demo"': 'password = "demo"\nper_minute = 1\nparts_count = "once"'})
+    esme = connect(gateway)
+    esme.bind()
+    parts = list(parts_of(b"one message is one message, " * 8))
+    assert [esme.submit(part, esm_class=0x40).command_status for part in parts] == [0] * len(parts)
+    assert esme.submit("another one").command_status == CommandStatus.ESME_RTHROTTLED
