@@ -9,6 +9,7 @@ from pdu import CommandStatus
 from smppbridge.config import AccountConfig
 from smppbridge.smpp.admission import Admission, Doorkeeper, address_of, hash_password, verify_password
 from smppbridge.smpp.session import BindRequest
+from smppbridge.smpp.tls import Certificate
 
 ROK, BINDFAIL = CommandStatus.ESME_ROK, CommandStatus.ESME_RBINDFAIL
 INVSYSID, INVPASWD = CommandStatus.ESME_RINVSYSID, CommandStatus.ESME_RINVPASWD
@@ -98,6 +99,59 @@ def test_the_account_says_whether_reasons_are_told(reasons: str, told: bool | No
     request = BindRequest(bind_type="receiver", system_id="demo", password="secret")
     admission = asyncio.run(Doorkeeper({"demo": account(reasons=reasons)}).admit(request, NEIGHBOUR))
     assert admission.reasons is told
+
+
+RIGHT = Certificate(("client.example",), f"sha256:{'1' * 64}")
+WRONG = Certificate(("other.example",), f"sha256:{'2' * 64}")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "password", "peer", "status", "reason"),
+    [
+        (RIGHT, "secret", NEIGHBOUR, ROK, ""),
+        (RIGHT, "wrong", NEIGHBOUR, INVPASWD, "wrong password"),
+        # Whoever shows the wrong one learns nothing about the password.
+        (None, "secret", NEIGHBOUR, BINDFAIL, "no certificate of the client: it is not on TLS, or shows none"),
+        (None, "wrong", NEIGHBOUR, BINDFAIL, "no certificate of the client: it is not on TLS, or shows none"),
+        (
+            WRONG,
+            "wrong",
+            NEIGHBOUR,
+            BINDFAIL,
+            f'the certificate "other.example" (sha256:{"2" * 64}) is not one of client_certificates',
+        ),
+        (RIGHT, "secret", STRANGER, BINDFAIL, "the address is not in allowed_networks"),
+    ],
+)
+def test_an_account_that_asks_for_a_certificate(
+    certificate: Certificate | None, password: str, peer: str, status: CommandStatus, reason: str
+) -> None:
+    doorkeeper = Doorkeeper({"demo": account(client_certificates=["client.example"])})
+    request = BindRequest(bind_type="receiver", system_id="demo", password=password)
+    admission = asyncio.run(doorkeeper.admit(request, peer, certificate))
+    assert (admission.status, admission.reason) == (status, reason)
+    assert admission.known is (status is ROK)
+
+
+def test_one_that_asks_for_none_takes_any() -> None:
+    request = BindRequest(bind_type="receiver", system_id="plain", password="secret")
+    for certificate in (None, WRONG):
+        assert asyncio.run(Doorkeeper(ACCOUNTS).admit(request, NEIGHBOUR, certificate)).status is ROK
+
+
+@pytest.mark.parametrize(
+    ("system_id", "password", "bind_type", "known"),
+    [
+        ("sender", "secret", "transmitter", True),
+        ("sender", "secret", "receiver", True),
+        ("sender", "wrong", "transmitter", False),
+        ("nobody", "secret", "transmitter", False),
+    ],
+)
+def test_who_knows_the_password_is_known_whatever_else_is_wrong(
+    system_id: str, password: str, bind_type: str, known: bool
+) -> None:
+    assert ask(system_id, password, NEIGHBOUR, bind_type).known is known
 
 
 def test_a_password_that_passed_is_not_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
