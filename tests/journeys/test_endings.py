@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from pdu import (
+    BindTransmitter,
     CommandStatus,
     DeliverSm,
     EnquireLink,

@@ -385,6 +385,66 @@ def test_an_unbind_waits_for_the_answers(run: Run) -> None:
     run(test())
 
 
+def test_who_has_closed_its_half_still_gets_its_answers(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.desk.at_once = False
+            client = await here.bound()
+            (link,) = here.desk.links
+            assert link.deliver(DeliverSm(), "a")
+            client.send(SubmitSm(), SubmitSm())
+            client.writer.write_eof()
+            await here.desk.until(("a", None))
+            await here.desk.until("submitted", 2)
+            assert type(await client.receive()) is DeliverSm
+            for sequence in here.desk.waiting:
+                link.respond_submit(sequence, 0, str(sequence))
+            answers = [await client.receive() for _ in range(2)]
+            assert [answer.sequence_number for answer in answers] == here.desk.waiting
+            assert await client.ended()
+            await here.desk.until("down")
+            assert here.desk.endings == [Ending(How.LOST, "closed by the client without UNBIND")]
+            assert here.server.bound.ended_cleanly(link.id) is False
+
+    run(test())
+
+
+def test_who_has_closed_both_halves_is_gone_with_the_first_answer(run: Run) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.desk.at_once = False
+            client = await here.bound()
+            (link,) = here.desk.links
+            client.send(SubmitSm(), SubmitSm())
+            client.writer.close()
+            await here.desk.until("submitted", 2)
+            for sequence in here.desk.waiting:
+                link.respond_submit(sequence, 0, str(sequence))
+                await asyncio.sleep(0)
+            await here.desk.until("down")
+            assert (here.desk.endings[0].how, here.desk.endings[0].clean) == (How.LOST, False)
+
+    run(test())
+
+
+def test_who_has_closed_its_half_and_reads_nothing_is_cut_off(run: Run) -> None:
+    async def test() -> None:
+        async with world(response_timeout=3) as here:
+            here.desk.at_once = False
+            client = await here.bound()
+            client.send(SubmitSm())
+            client.writer.write_eof()
+            await here.desk.until("submitted")
+            here.passed = 4
+            await here.desk.until("down")
+            assert here.desk.endings == [
+                Ending(How.LOST, "closed by the client without UNBIND, 1 requests were not answered")
+            ]
+            assert await client.ended()
+
+    run(test())
+
+
 def test_deliver_sm_are_answered_or_given_back(run: Run) -> None:
     async def test() -> None:
         async with world(window=2) as here:
@@ -777,6 +837,30 @@ def test_tls_from_the_first_byte(certificate: Tls, run: Run) -> None:
             assert await plain.bind() == 0
 
     run(test())
+
+
+def test_who_ends_tls_is_closed_and_what_was_not_answered_is_not_clean(certificate: Tls, run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world(listeners=(Listener(listen="127.0.0.1:0", tls=certificate),)) as here:
+            here.desk.at_once = False
+
+            def program() -> None:
+                """Sends close_notify, as `shutdown` of one half does in TLS, and waits for ours."""
+                with (
+                    socket.create_connection(("127.0.0.1", here.port), 5) as plain,
+                    trusting(certificate).wrap_socket(plain, server_hostname="127.0.0.1") as client,
+                ):
+                    client.sendall(encode(BindTransceiver(system_id="demo", password="secret", sequence_number=1)))
+                    client.recv(100)
+                    client.sendall(encode(SubmitSm(sequence_number=2)))
+                    client.unwrap()
+
+            await asyncio.gather(asyncio.to_thread(program), here.desk.until("down"))
+            assert here.desk.heard == ["up", "submitted", "down"]
+            assert here.desk.endings == [Ending(How.LOST, "closed by the client without UNBIND", clean=False)]
+
+    run(test())
+    assert [line["event"] for line in log if line["log_level"] in ("warning", "error")] == []
 
 
 def test_smpplib_over_tls(certificate: Tls, run: Run) -> None:
