@@ -30,6 +30,7 @@ from .config import Config, ConfigError, Finding, check, diff
 from .control.capture import Capture
 from .control.listener import Control
 from .control.protocol import place
+from .delivery.alerts import Watch
 from .delivery.handler import Handlers
 from .delivery.incoming import account_for
 from .delivery.outbox import Outbox
@@ -38,7 +39,7 @@ from .dispatch.routing import Router, carries
 from .ids import IdGenerator, wall_clock
 from .journal import Journal
 from .logs import hide_also, set_up
-from .model import Incoming, Millis, Notify, Receipt
+from .model import Incoming, Millis, Notify, Receipt, bare
 from .notify import Notifier
 from .providers.base import Callback, Provider
 from .providers.registry import adapter_class, build
@@ -47,6 +48,7 @@ from .smpp.admission import Admission, Doorkeeper
 from .smpp.bound import Bound
 from .smpp.link import Link
 from .smpp.listening import ListenFailed
+from .smpp.outbind import Callers
 from .smpp.server import SmppServer
 from .smpp.session import BindRequest, Ending, Operation
 from .smpp.tls import Certificate
@@ -66,6 +68,8 @@ _FAREWELL = 5.0
 _PURGE_EVERY = 60.0
 _PURGE_STEP = 500
 _PURGE_PAUSE = 0.05
+#: Subscribers that the store is asked about at once.
+_ALERTS = 500
 #: The loop thread and the writer thread of the store share the interpreter. With Python's default of 5 ms a commit
 #: waits that long for its turn while the loop is busy. At 10 µs some 7 % more are accepted than at 50 µs.
 _SWITCH_INTERVAL = 10e-6
@@ -99,6 +103,7 @@ class Gateway:
         self.outbox = Outbox(
             accounts=config.accounts, store=self.store, bound=self.bound, clock=self.clock, journal=self.journal
         )
+        self.watch = Watch(config.accounts)
         self.handlers = Handlers(accounts=config.accounts, store=self.store, clock=self.clock)
         self.dispatcher = Dispatcher(
             config=config.providers,
@@ -107,6 +112,7 @@ class Gateway:
             providers=self.providers,
             clock=self.clock,
             on_receipts=self._deliver,
+            on_ended=self.watch.ended,
             deliver=self._callback_within,
             journal=self.journal,
         )
@@ -140,7 +146,14 @@ class Gateway:
             place(config.control, config.store), {"capture": Capture(self.smpp.taps, lambda: self.config.accounts)}
         )
         await self.control.start()
-        for work in (self.submission.run(), self.handlers.run(), self._every_second(), self._keep()):
+        self.callers = Callers(self.smpp, config.accounts, self.outbox.waits)
+        for work in (
+            self.callers.run(),
+            self.submission.run(),
+            self.handlers.run(),
+            self._every_second(),
+            self._keep(),
+        ):
             self._spawn(work)
         self.log.info(
             "ready",
@@ -157,9 +170,11 @@ class Gateway:
         self.draining = True
         self.log.info("stopping", links=len(self.smpp.links))
         self.smpp.stop_listening()
+        await self.callers.close()
         async with _at_most(_DRAIN):
             await self.submission.drain()
         await self.dispatcher.close(_DRAIN)
+        await self._alert()
         await self.smpp.stop(_FAREWELL)
         async with _at_most(_DRAIN):
             await self.outbox.drain()
@@ -184,6 +199,8 @@ class Gateway:
         self.doorkeeper = Doorkeeper(config.accounts)
         self.submission.reload(config.accounts, config.distribution_lists)
         self.outbox.reload(config.accounts)
+        self.watch.accounts = config.accounts
+        self.callers.reload(config.accounts)
         self.handlers.accounts = config.accounts
         # Those whose settings stayed the same are the old ones.
         self.providers = dict(self.dispatcher.providers)
@@ -244,6 +261,7 @@ class Gateway:
                 if self.journal.open(1):
                     self.journal.say("incoming", incoming=one.ref, account=account, provider=name)
                 self.outbox.offer([arrival])
+                self.watch.met(bare(one.source))
         if nobody:
             raise NobodyReceives(f"{nobody} messages from subscribers are for no account: see [[incoming]]")
 
@@ -254,12 +272,27 @@ class Gateway:
         message = await self.store.find_by_ref(incoming.provider, incoming.reply_to)
         return message.account if message is not None else ""
 
+    async def _alert(self) -> None:
+        """Remember who was absent; tell of those who are not any more. What the store did not take is tried again."""
+        absent, reached = self.watch.take()
+        try:
+            if absent:
+                await self.store.absent(absent)
+                absent = []
+            while reached:
+                self.outbox.offer(await self.store.reachable(reached[:_ALERTS], self.clock()))
+                del reached[:_ALERTS]
+        except StoreFailed as failed:
+            self.watch.put_back(absent, reached)
+            self.log.error("alerts were not kept", reason=str(failed))
+
     # What is done from time to time ----------------------------------------------------------------------------------
 
     async def _every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
             self.outbox.tick()
+            await self._alert()
 
     async def _keep(self) -> None:
         """Forget what has been kept long enough, in small steps."""

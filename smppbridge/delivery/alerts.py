@@ -27,39 +27,61 @@ _REACHES = frozenset({Kind.SMS.value, Kind.BINARY.value, Kind.PING.value, Kind.H
 _AVAILABLE = tlv(Tag.MS_AVAILABILITY_STATUS, 0)
 
 
-def absent(ended: Sequence[Message], accounts: Mapping[str, AccountConfig]) -> list[Absent]:
-    """Who could not be reached, of those that an account wants to hear of again. Of messages that have just ended."""
-    found = []
-    for message in ended:
-        progress = message.progress
-        if progress.state is MessageState.DELIVERED or not progress.err:
-            continue
-        config = accounts.get(message.account)
-        if config is not None and progress.err in config.alert_errors and _asked(message, config):
-            found.append(
-                Absent(
-                    account=message.account,
-                    subscriber=bare(message.destination),
-                    destination=message.destination,
-                    destination_ton=message.destination_ton,
-                    destination_npi=message.destination_npi,
-                    source=message.source,
-                    source_ton=message.source_ton,
-                    source_npi=message.source_npi,
-                    at=progress.done_at,
-                )
-            )
-    return found
+class Watch:
+    """What has to be remembered and told since the last look. It gathers, so that a message costs next to nothing and
+    the store is asked once for many."""
+
+    def __init__(self, accounts: Mapping[str, AccountConfig]) -> None:
+        self.accounts = accounts
+        self._absent: dict[tuple[str, str], Absent] = {}
+        self._reached: set[str] = set()
+
+    def ended(self, messages: Sequence[Message]) -> None:
+        """These have just reached their final states, in this order."""
+        for message in messages:
+            progress = message.progress
+            if progress.state is MessageState.DELIVERED:
+                if (progress.channel or message.kind.value) in _REACHES:
+                    self.met(bare(message.destination))
+            elif progress.err and self._wanted(message):
+                one = _absent(message)
+                self._absent[one.account, one.subscriber] = one
+                self._reached.discard(one.subscriber)
+
+    def _wanted(self, message: Message) -> bool:
+        config = self.accounts.get(message.account)
+        return config is not None and message.progress.err in config.alert_errors and _asked(message, config)
+
+    def met(self, subscriber: str) -> None:
+        """This number, without plus, can be reached."""
+        self._reached.add(subscriber)
+
+    def take(self) -> tuple[list[Absent], list[str]]:
+        """Who is to be remembered first, and of whom is to be told then (`Store.absent`, `Store.reachable`)."""
+        taken = list(self._absent.values()), list(self._reached)
+        self._absent.clear()
+        self._reached.clear()
+        return taken
+
+    def put_back(self, absent: Sequence[Absent], reached: Sequence[str]) -> None:
+        """The store did not take them. What has been heard since then counts more."""
+        since = {subscriber for _, subscriber in self._absent}
+        self._absent = {(one.account, one.subscriber): one for one in absent} | self._absent
+        self._reached |= set(reached) - since
 
 
-def reached(ended: Sequence[Message]) -> list[str]:
-    """Whom messages that have just ended have reached: numbers without plus."""
-    return [
-        bare(message.destination)
-        for message in ended
-        if message.progress.state is MessageState.DELIVERED
-        and (message.progress.channel or message.kind.value) in _REACHES
-    ]
+def _absent(message: Message) -> Absent:
+    return Absent(
+        account=message.account,
+        subscriber=bare(message.destination),
+        destination=message.destination,
+        destination_ton=message.destination_ton,
+        destination_npi=message.destination_npi,
+        source=message.source,
+        source_ton=message.source_ton,
+        source_npi=message.source_npi,
+        at=message.progress.done_at,
+    )
 
 
 def _asked(message: Message, config: AccountConfig) -> bool:

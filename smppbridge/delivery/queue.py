@@ -73,7 +73,7 @@ class Page(NamedTuple):
 
 
 class _Lag:
-    """How far the rows of one submitter have been in memory, and the last one left on disk since a page was asked for."""
+    """How far the rows of one submitter have been in memory, and what was left on disk since a page was asked for."""
 
     __slots__ = ("cursor", "newest")
 

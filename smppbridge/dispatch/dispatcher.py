@@ -76,6 +76,7 @@ class Dispatcher:
         providers: Mapping[str, Provider[Any]],
         clock: Callable[[], Millis],
         on_receipts: Callable[[Sequence[Receipt]], None],
+        on_ended: Callable[[Sequence[Message]], None] | None = None,
         deliver: Deliver | None = None,
         journal: Journal | None = None,
         bound: int = 20_000,
@@ -90,6 +91,7 @@ class Dispatcher:
         self._store = store
         self._router = router
         self._on_receipts = on_receipts
+        self._on_ended = on_ended
         self._deliver = deliver or self._take_callback
         self._bound = bound
         self._store_pause = store_pause
@@ -509,6 +511,8 @@ class Dispatcher:
                 self.journal.say(
                     "final", message, provider=progress.provider, state=progress.state.name, err=progress.err
                 )
+        if ended and self._on_ended is not None:
+            self._on_ended(ended)
         if receipts:
             try:
                 self._on_receipts(receipts)

@@ -64,6 +64,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     known: bool = True
     #: Checked at the very moment of binding, because two clients may ask at the same time.
     max_binds: int = 1
+    #: What happens beyond that: the oldest bind is sent off, or this one refused.
+    replaces: bool = False
     #: Whether errors carry their reason in a TLV; None: as the version of the client says.
     reasons: bool | None = None
     #: Requests that may wait for our answers; whether more get ESME_RTHROTTLED or are not read.
@@ -137,6 +139,7 @@ class Doorkeeper:
         return Admission(
             account=name,
             max_binds=config.max_binds,
+            replaces=config.binds_beyond == "replace",
             reasons=_REASONS[config.reasons],
             submit_window=config.submit_window,
             throttles=config.submit_window_full == "throttle",

@@ -69,6 +69,18 @@ class Bound:
         """How often an account is bound."""
         return len(self.of(account))
 
+    def in_the_way(self, account: str, max_binds: int) -> tuple[Sequence[Link], Sequence[Link]]:
+        """Which links have to go for one bind more: the oldest ones, to be unbound, and some that are leaving, to be
+        closed at once.
+
+        Who is leaving counts no longer, or each bind would send off one more while they go. But there are never more of
+        them than `max_binds`: clients that replace each other in a loop and answer no UNBIND cost no more than that.
+        """
+        leaving = [link for link in self.of(account) if link.leaving]
+        staying = [link for link in self.of(account) if not link.leaving]
+        oldest = staying[: max(0, len(staying) - max_binds + 1)]
+        return oldest, leaving[: max(0, len(leaving) + len(oldest) - max_binds)]
+
     def ended_cleanly(self, bind_id: int) -> bool | None:
         """Whether the client had read its responses when the bind ended; None: still bound, or not remembered."""
         ended = self._ended.get(bind_id)

@@ -205,6 +205,16 @@ class Link(asyncio.Protocol):
             found["certificate"] = str(self.certificate)
         return found
 
+    def outbind(self, system_id: str, password: str) -> None:
+        """Ask the client, to whom we went, to bind; see `Session.outbind`."""
+        self.session.outbind(system_id, password)
+        self._touch()
+
+    @property
+    def leaving(self) -> bool:
+        """See `Session.leaving`."""
+        return self.session.leaving
+
     def unbind(self, reason: str = "unbound by us") -> None:
         """Ask the client to go."""
         self.session.unbind(self._server.now(), reason)

@@ -11,6 +11,8 @@ What an operator sees in the log:
 * "bind refused" (warning): with peer, system_id, status and the reason that the client is not told.
 * "bind guessing" (warning): the same for an address from which so many binds failed that they wait now; one line a
   minute for each address, with the count and the last system_ids.
+* "bind replaced" (warning): the oldest bind of an account, `old`, was sent off for this one; one line a minute for each
+  address, and many `times` are clients that replace each other in a loop.
 * "connection refused" (warning): a limit of [smpp] is reached. "proxy header refused", "tls handshake failed"
   (warning): with the reason. Each one line a minute for each address; `times` is how often since the last one.
 * "link closed before bind" (info): a client that said nothing, or spoke something else than SMPP (a TLS client on a
@@ -71,6 +73,8 @@ class Stats:
         self.binds_refused: Counter[str] = Counter()
         #: Binds that waited because others from the same address had failed.
         self.binds_delayed = 0
+        #: Binds that were sent off for a newer one of their account.
+        self.binds_replaced = 0
         #: Times that a client was not read from for a while: it did not read itself, or `guard.Slow`.
         self.paused: Counter[str] = Counter()
         #: PDUs and octets.
@@ -239,8 +243,21 @@ class SmppServer:
         if self._closing:
             return Admission(status=CommandStatus.ESME_RBINDFAIL, reason="shutting down")
         if self.bound.count(admission.account) >= admission.max_binds:
-            return Admission(status=CommandStatus.ESME_RBINDFAIL, reason=f"max_binds is {admission.max_binds}")
+            if not admission.replaces:
+                return Admission(status=CommandStatus.ESME_RBINDFAIL, reason=f"max_binds is {admission.max_binds}")
+            self._replace(admission, link)
         return admission
+
+    def _replace(self, admission: Admission, by: Link) -> None:
+        """Make room for one bind more (`Bound.in_the_way`)."""
+        oldest, late = self.bound.in_the_way(admission.account, admission.max_binds)
+        for old in oldest:
+            old.unbind("replaced by a newer bind")
+        for old in late:
+            old.close("replaced by a newer bind")
+        self.stats.binds_replaced += len(oldest)
+        if oldest and by.visitor and (times := self.guard.tell(by.visitor, "bind replaced", self.now())):
+            log.warning("bind replaced", **by.whence, account=admission.account, old=oldest[0].peer, times=times)
 
     def refused(self, request: BindRequest, admission: Admission, link: Link) -> None:
         """A bind was refused: count it and tell it. What looks like guessing is told once a minute for each address."""

@@ -9,8 +9,8 @@ from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.session import Ending, How
 
 
-def link(number: int, account: str = "demo", can_receive: bool = True) -> Any:
-    return SimpleNamespace(id=number, account=account, can_receive=can_receive, unwritten=0, fileno=-1)
+def link(number: int, account: str = "demo", can_receive: bool = True, leaving: bool = False) -> Any:
+    return SimpleNamespace(id=number, account=account, can_receive=can_receive, unwritten=0, fileno=-1, leaving=leaving)
 
 
 CLEAN = Ending(How.UNBOUND, "", clean=True)
@@ -61,3 +61,25 @@ def test_what_is_not_written_is_not_read() -> None:
     waiting.unwritten = 5
     assert Bound().unread(waiting)
     assert not Bound().unread(link(2))
+
+
+@pytest.mark.parametrize(
+    ("links", "max_binds", "oldest", "late"),
+    [
+        # What each is: s stays, l is leaving already. Oldest first.
+        ("ss", 2, [0], []),
+        ("sls", 2, [0], []),
+        ("lss", 2, [1], []),
+        ("llss", 2, [2], [0]),
+        ("l", 1, [], []),
+        ("ll", 2, [], []),
+        ("sls", 1, [0, 2], [1]),
+        ("ssss", 2, [0, 1, 2], []),
+    ],
+)
+def test_who_has_to_go_for_one_bind_more(links: str, max_binds: int, oldest: list[int], late: list[int]) -> None:
+    bound = Bound()
+    for number, what in enumerate(links):
+        bound.add(link(number, leaving=what == "l"))
+    going, closed = bound.in_the_way("demo", max_binds)
+    assert ([one.id for one in going], [one.id for one in closed]) == (oldest, late)
