@@ -117,12 +117,13 @@ class Quota:
 class Rates:
     """What an account may send in a time. False while nothing is limited."""
 
-    __slots__ = ("_quotas", "throttle")
+    __slots__ = ("_by_key", "_quotas", "throttle")
 
     def __init__(self) -> None:
         self.throttle = Throttle(0)
-        #: Those that are on, by their keys.
-        self._quotas: dict[str, Quota] = {}
+        #: Those that are on, by their keys, and as the hot path wants them.
+        self._by_key: dict[str, Quota] = {}
+        self._quotas: tuple[Quota, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._quotas) or self.throttle.rate > 0
@@ -132,16 +133,17 @@ class Rates:
         throttle = Throttle(throughput, burst)
         if (throttle.rate, throttle.burst) != (self.throttle.rate, self.throttle.burst):
             self.throttle = throttle
-        kept = self._quotas
-        self._quotas = {}
+        kept = self._by_key
+        self._by_key = {}
         for key, limit in quotas.items():
             if limit:
-                self._quotas[key] = quota = kept.get(key) or Quota(_SPANS[key], limit)
+                self._by_key[key] = quota = kept.get(key) or Quota(_SPANS[key], limit)
                 quota.limit = limit
+        self._quotas = tuple(self._by_key.values())
 
     def take(self, now: Millis, count: int = 1) -> Exceeded | None:
         """Let `count` messages pass and count them; or say what is in the way and count nothing."""
-        quotas = self._quotas.values()
+        quotas = self._quotas
         for quota in quotas:
             if quota.room(now) < count:
                 return self._exceeded(now, count)
@@ -153,17 +155,17 @@ class Rates:
 
     def give_back(self, at: Millis) -> None:
         """One that passed at that time was not accepted after all; it counts in no quota then."""
-        for quota in self._quotas.values():
+        for quota in self._quotas:
             quota.give_back(at)
 
     def _exceeded(self, now: Millis, count: int) -> Exceeded:
         """The limit that stands longest, of those that are in the way."""
         found = [(self.throttle.wait(now, count), "throughput", f"{self.throttle.rate:g} messages a second")]
-        for key, quota in self._quotas.items():
+        for key, quota in self._by_key.items():
             found.append((quota.wait(now, count), key, f"{quota.limit} messages {_WORDS[key]}"))
         wait, key, limit = max(found, key=lambda one: math.inf if one[0] is None else one[0])
         if wait is None:
-            most = self.throttle.burst if key == "throughput" else self._quotas[key].limit
+            most = self.throttle.burst if key == "throughput" else self._by_key[key].limit
             return Exceeded(key, f"{count} messages in one request, never more than {most} may come at once ({limit})")
         return Exceeded(key, f"more than {limit}, free again in {lasting(wait)}")
 
