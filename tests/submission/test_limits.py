@@ -125,6 +125,14 @@ def test_the_limit_that_stands_longest_is_named(limits: dict[str, int], limit: s
     assert exceeded == (limit, reason)
 
 
+def test_a_clock_that_is_set_back_makes_no_limit_stand_longer_than_it_can() -> None:
+    limited = rates(throughput=1, per_minute=1)
+    assert limited.take(NOW) is None
+    exceeded = limited.take(NOW - 3_600_000)
+    assert exceeded is not None
+    assert exceeded.limit == "per_minute"
+
+
 def test_several_in_one_request_that_can_never_pass_are_told_so() -> None:
     exceeded = rates(throughput=2, burst=5, per_minute=100).take(NOW, 6)
     assert exceeded == (
@@ -195,6 +203,13 @@ def test_a_client_that_goes_on_trying_is_free_after_the_gap_also_by_a_clock_set_
     assert [flood.take("a", NOW + at) for at in (10_000, 20_000, 29_999, 30_000)] == [20_000, 10_000, 1, 0]
     assert flood.take("a", NOW - 3_600_000) == 30_000
     assert flood.take("a", NOW - 3_600_000 + 30_000) == 0
+
+
+def test_what_is_given_back_did_not_prolong_the_row() -> None:
+    flood = Flood(2, 30_000)
+    assert [flood.take("a", NOW + at) for at in (0, 20_000)] == [0, 0]
+    flood.give_back("a", NOW + 20_000)
+    assert [flood.take("a", NOW + at) for at in (30_000, 30_001)] == [0, 0]
 
 
 def test_the_subscriber_written_to_longest_ago_is_forgotten() -> None:
