@@ -11,8 +11,10 @@ once, at import, and straight-line Python comes out of it. What a reader looks l
         text = frame.decode("latin-1")
         try:
             if frame[at]:
-                stop = text.index("\\0", at)
-                if stop - at >= 6:
+                stop = text.find("\\0", at, at + 6)
+                if stop < 0:
+                    if end - at < 6:
+                        raise IndexError
                     raise BodyError(CommandStatus.ESME_RINVSERTYP, …)
                 pdu.service_type = text[at:stop]
                 at = stop + 1
@@ -247,8 +249,10 @@ class _Reading:
 
     def c_octets(self, target: str, name: str, construct: COctetString) -> None:
         with self.out.block("if frame[at]:"):
-            self.out('stop = text.index("\\0", at)')
-            with self.out.block(f"if stop - at >= {construct.size}:"):
+            self.out(f'stop = text.find("\\0", at, at + {construct.size})')
+            with self.out.block("if stop < 0:"):
+                with self.out.block(f"if end - at < {construct.size}:"):
+                    self.out("raise IndexError")
                 self.fail(construct.status, f"{name}: more than {construct.size} octets")
             self.out(f"{target}.{name} = text[at:stop]")
             self.out("at = stop + 1")

@@ -25,16 +25,24 @@ class Violation(cs.ConstructError):
 
 
 class COctetString(ct.Adapter[bytes, bytes, str, str]):
-    """At most `size` octets of which the last is NUL; a longer one is answered with `status`."""
+    """At most `size` octets of which the last is NUL; a longer one is answered with `status`, whether a NUL follows or
+    none. One that is cut short by the end of the body is not longer."""
 
     def __init__(self, size: int, status: CommandStatus) -> None:
         super().__init__(cs.NullTerminated(cs.GreedyBytes))
         self.size = size
         self.status = status
 
-    def _decode(self, obj: bytes, context: Any, path: Any) -> str:
-        if len(obj) >= self.size:
+    def _parse(self, stream: Any, context: Any, path: Any) -> str:
+        start = stream.tell()
+        most = stream.read(self.size)
+        stream.seek(start)
+        if len(most) == self.size and b"\0" not in most:
             raise Violation(f"more than {self.size} octets", path, self.status)
+        text: str = super()._parse(stream, context, path)
+        return text
+
+    def _decode(self, obj: bytes, context: Any, path: Any) -> str:
         return obj.decode("latin-1")
 
     def _encode(self, obj: str, context: Any, path: Any) -> bytes:
