@@ -1,15 +1,39 @@
-"""Whom a SUBMIT_MULTI means, and what its response says of those that cannot be sent to."""
+"""Whom a SUBMIT_MULTI means, what its response says of those that cannot be sent to, and that there is always one."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from pdu import CommandStatus, DistributionList, SmeAddress, SubmitMultiResp, decode, encode
-from smppbridge.config import DistributionListConfig
-from smppbridge.model import bare
+from pdu import (
+    CommandId,
+    CommandStatus,
+    DistributionList,
+    MessageState,
+    SmeAddress,
+    SubmitMulti,
+    SubmitMultiResp,
+    decode,
+    encode,
+)
+from smppbridge.config import AccountConfig, DistributionListConfig
+from smppbridge.ids import IdGenerator
+from smppbridge.journal import Journal
+from smppbridge.model import Kind, Message, Progress, Stage, bare
+from smppbridge.smpp.bound import Bound
+from smppbridge.smpp.link import Link
+from smppbridge.store.base import Applied, Filter, StoreFailed, Verdicts
+from smppbridge.store.memory import MemoryStore
+from smppbridge.submission import Submission
 from smppbridge.submission.multi import Failed, expand, reason_of, response
 
+NOW = 1_800_000_000_000
 LISTS = {
     "staff": DistributionListConfig(accounts=("shop", "demo"), numbers=("79990000001", "+79990000002")),
     "night": DistributionListConfig(accounts=("shop",), numbers=("+79990000001", "79990000003")),
@@ -125,3 +149,198 @@ def test_the_first_reason_stands_for_all() -> None:
     assert reason_of([], 3) == ""
     said = reason_of([failure("nobody"), failure("someone")], 3)
     assert said == "2 of 3 destinations cannot be sent to, the first: nobody is wrong"
+
+
+# The station ---------------------------------------------------------------------------------------------------------
+
+
+#: More than unsuccess_sme has room for, and no route takes them.
+BAD = [f"3{number:06}" for number in range(300)]
+LEFT_OUT = DistributionList(dl_name="left out")
+
+
+class Client:
+    """The client's end of a bind: keeps what it is answered."""
+
+    id = 5
+    account = "demo"
+    system_type = ""
+
+    def __init__(self) -> None:
+        self.answers: list[SubmitMultiResp] = []
+        self.errors: list[tuple[int, str]] = []
+
+    def respond(self, pdu: SubmitMultiResp, reason: str) -> None:
+        self.answers.append(pdu)
+
+    def respond_error(self, request: CommandId, sequence: int, status: int, reason: str) -> None:
+        assert request is CommandId.SUBMIT_MULTI
+        self.errors.append((status, reason))
+
+
+class Outlet:
+    """Takes whatever is offered."""
+
+    def __init__(self) -> None:
+        self.offered: list[Message] = []
+
+    def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Any:
+        return Decision(("sandbox",) if bare(destination).startswith("7") else ())
+
+    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
+        return Progress()
+
+    def offer(self, message: Message) -> bool:
+        self.offered.append(message)
+        return True
+
+
+class Decision(NamedTuple):
+    providers: tuple[str, ...]
+    why: str = "no route"
+    legs: tuple[object, ...] = ()
+
+
+class Failing(MemoryStore):
+    """A disk that is full from a given transaction of a SUBMIT_MULTI on."""
+
+    def __init__(self, after: int, error: Exception) -> None:
+        super().__init__()
+        self._left = after
+        self._error = error
+
+    async def accept_many(self, messages: Sequence[Message], known_as: int) -> Verdicts:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error
+        return await super().accept_many(messages, known_as)
+
+
+class Desk:
+    """A station over a store, with one client, whose quota of the day is a thousand messages."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.outlet = Outlet()
+        self.client = Client()
+        self.applied: list[Applied] = []
+        self.station = Submission(
+            accounts={"demo": AccountConfig(allowed_networks=(), per_day=1000)},
+            lists={"left out": DistributionListConfig(accounts=("demo",), numbers=tuple(BAD))},
+            max_pending=1000,
+            store=store,
+            ids=IdGenerator(0),
+            bound=Bound(),
+            outlet=self.outlet,
+            clock=lambda: NOW,
+            applied=self.applied.extend,
+            journal=Journal(0),
+        )
+        self.account = self.station.accounts["demo"]
+
+    async def submit(self, to: Sequence[SmeAddress | DistributionList]) -> None:
+        """Ask, and wait until it is answered, once."""
+        pdu = SubmitMulti(sequence_number=9, dest_addresses=list(to), short_message=b"hello")
+        self.station.asked(cast(Link, self.client), pdu, encode(pdu))
+        # Drained is what has been answered.
+        await asyncio.wait_for(self.station.drain(), 10)
+        self.station.open = True
+        assert len(self.client.answers) + len(self.client.errors) == 1
+        assert self.account.pending == 0
+
+    @property
+    def counted(self) -> int:
+        """Messages that count in the quota of the day."""
+        free = 0
+        while self.account.rates.take(NOW) is None:
+            free += 1
+        return 1000 - free
+
+
+def asked(store: MemoryStore, *to: str | DistributionList) -> Desk:
+    """After one SUBMIT_MULTI."""
+
+    async def ask() -> Desk:
+        await store.open()
+        desk = Desk(store)
+        await desk.submit([number(one) if isinstance(one, str) else one for one in to])
+        return desk
+
+    return asyncio.run(ask())
+
+
+GOOD = ["79990000001", "79990000002"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StoreFailed("a failed fsync"), CommandStatus.ESME_RSYSERR),
+        (StoreFailed("disk full", temporary=True), CommandStatus.ESME_RMSGQFUL),
+        (RuntimeError("ours"), CommandStatus.ESME_RSYSERR),
+    ],
+)
+def test_a_store_that_fails_is_one_answer_for_the_whole(error: Exception, status: CommandStatus) -> None:
+    desk = asked(Failing(0, error), *GOOD)
+    [(said, reason)] = desk.client.errors
+    assert said == status
+    assert reason
+    assert (desk.outlet.offered, desk.applied) == ([], [])
+
+
+def test_what_the_store_did_not_keep_costs_nothing() -> None:
+    desk = asked(Failing(0, StoreFailed("a failed fsync")), *GOOD, LEFT_OUT)
+    assert desk.counted == 0
+
+
+def test_only_what_is_accepted_costs() -> None:
+    desk = asked(MemoryStore(), *GOOD, *BAD[:10])
+    assert desk.counted == 2
+    assert [message.destination for message in desk.outlet.offered] == GOOD
+    assert (desk.account.accepted, desk.account.refused) == (2, {"ESME_RSUBMITFAIL": 10})
+
+
+def test_what_has_no_room_in_the_response_ends_as_rejected() -> None:
+    desk = asked(MemoryStore(), *GOOD, LEFT_OUT)
+    [answer] = desk.client.answers
+    assert [one.destination_addr for one in answer.unsuccess_smes] == BAD[:255]
+    messages = asyncio.run(desk.store.find_all(int(answer.message_id)))
+    assert [message.destination for message in messages] == [*GOOD, *BAD[255:]]
+    ended = [message for message in messages if message.progress.stage is Stage.FINAL]
+    assert [message.destination for message in ended] == BAD[255:]
+    assert {message.progress.state for message in ended} == {MessageState.REJECTED}
+    assert {message.known_as for message in messages} == {int(answer.message_id)}
+    assert len(desk.applied) == len(ended)
+    # The dispatcher never sees them.
+    assert [message.destination for message in desk.outlet.offered] == GOOD
+
+
+def test_where_nobody_is_sent_to_nothing_is_kept_for_the_rest() -> None:
+    desk = asked(MemoryStore(), LEFT_OUT)
+    [answer] = desk.client.answers
+    assert (answer.command_status, answer.message_id) == (CommandStatus.ESME_RSUBMITFAIL, "")
+    assert len(answer.unsuccess_smes) == 255
+    assert asyncio.run(desk.store.list(Filter())) == []
+    assert desk.counted == 0
+
+
+def test_a_store_that_fails_for_the_rest_takes_nothing_back() -> None:
+    with capture_logs() as lines:
+        desk = asked(Failing(1, StoreFailed("disk full", temporary=True)), *GOOD, LEFT_OUT)
+    [answer] = desk.client.answers
+    assert (answer.command_status, len(answer.unsuccess_smes)) == (CommandStatus.ESME_ROK, 255)
+    assert [message.destination for message in desk.outlet.offered] == GOOD
+    [line] = lines
+    assert (line["event"], line["count"]) == ("destinations without an answer", 45)
+
+
+@given(st.lists(st.sampled_from([*GOOD, "+79990000001", "nobody", "12", "3123456"]), min_size=1, max_size=12))
+def test_every_destination_is_either_sent_to_or_named(numbers: list[str]) -> None:
+    desk = asked(MemoryStore(), *numbers)
+    [answer] = desk.client.answers
+    sent = [bare(message.destination) for message in desk.outlet.offered]
+    left = [bare(one.destination_addr) for one in answer.unsuccess_smes]
+    assert sorted(sent + left) == sorted(set(map(bare, numbers)))
+    assert bool(answer.command_status) is not bool(sent)
+    assert bool(answer.message_id) is bool(sent)
+    assert desk.counted == len(sent)
