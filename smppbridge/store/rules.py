@@ -312,6 +312,8 @@ def alert(seq: int, absent: Absent, now: Millis) -> Arrival:
 def accepted(message: Message) -> Entry:
     """The first line of every time-line. It is not stored: everything in it stands in the message."""
     detail = f"{message.kind.value} over bind {message.bind}, sequence_number {message.sequence}"
+    if message.known_as != message.id:
+        detail += f", answered with {message.known_as}"
     return Entry(message=message.id, at=message.accepted_at, event="accepted", detail=detail)
 
 

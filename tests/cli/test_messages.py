@@ -213,6 +213,7 @@ def test_show_one_of_several_messages(run: Any, several: Path) -> None:
         "Message 302",
         "to 79990000002",
         "answered with 300, which stands for all of the SUBMIT_MULTI",
+        "sms over bind 1, sequence_number 302, answered with 300",
         "dest_addresses[1].destination_addr '79990000002'",
         "short_message 5 octets 'Hello'",
     ):
