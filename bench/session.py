@@ -51,6 +51,9 @@ class Desk:
     async def admit(self, request: BindRequest, peer: str, certificate: object) -> Admission:
         return Admission(account=request.system_id, max_binds=10_000)
 
+    def neighbour(self, address: object) -> bool:
+        return True
+
     def link_up(self, link: Link) -> None:
         pass
 

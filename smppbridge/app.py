@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,9 @@ class Gateway:
 
     async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None) -> Admission:
         return await self.doorkeeper.admit(request, peer, certificate)
+
+    def neighbour(self, address: IPv4Address | IPv6Address) -> bool:
+        return self.doorkeeper.neighbour(address)
 
     def link_up(self, link: Link) -> None:
         self.submission.link_up(link)

@@ -125,7 +125,7 @@ class Doorkeeper:
         address = address_of(peer)
         name, config = self._accounts.get(request.system_id, ("", None))
         if config is None:
-            if any(within(address, other.allowed_networks) for _, other in self._accounts.values()):
+            if self.neighbour(address):
                 return _refused(CommandStatus.ESME_RINVSYSID, "no account has this system_id")
             return _refused(CommandStatus.ESME_RBINDFAIL, "no account has this system_id, and none this address")
         if not within(address, config.allowed_networks):
@@ -144,6 +144,10 @@ class Doorkeeper:
             submit_window=config.submit_window,
             throttles=config.submit_window_full == "throttle",
         )
+
+    def neighbour(self, address: IPv4Address | IPv6Address | None) -> bool:
+        """Whether an address is in anybody's networks."""
+        return any(within(address, config.allowed_networks) for _, config in self._accounts.values())
 
     async def _knows_password(self, name: str, config: AccountConfig, password: str) -> bool:
         if config.password:

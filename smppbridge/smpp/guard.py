@@ -4,6 +4,9 @@ is read from it. Pure: times are arguments, in milliseconds.
 Everything is counted by address, because before a bind there is nothing else to know somebody by. The addresses of one
 IPv6 /64 count as one: that is what a single customer is given, and he may use another one for every connection.
 
+Who has not bound takes a place, and places are few (`max_unbound`). Somebody from outside of everybody's networks, who
+could not bind anyway, gets none once half of them are taken: whoever wants to fill them has to come from within.
+
 Guessing passwords is slowed down and never forbidden. After `bind_failures` failed binds of an address, each further
 bind from there waits before it is looked at: 1, 2, 4 … up to `bind_delay_max` seconds.
 
@@ -25,13 +28,17 @@ What can go wrong: with a bind_delay_max near session_init_timeout a waiting bin
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import TypeAlias
 
 import msgspec
 
 from ..config import SmppConfig
 from .throttle import Throttle
+
+Address: TypeAlias = IPv4Address | IPv6Address
 
 _MINUTE = 60_000
 #: Addresses without a connection that are remembered for what they did; some 500 octets each.
@@ -164,9 +171,11 @@ class Visitor:
 class Guard:
     """All addresses of a server. See the head of the module."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, neighbour: Callable[[Address], bool] = lambda address: True) -> None:
+        """`neighbour` tells whether an address is in anybody's networks; asked only when many have not bound."""
         #: Replaced when the settings are read again.
         self.rules = rules
+        self._neighbour = neighbour
         #: Of all addresses, from when they are accepted.
         self.connections = 0
         self.unbound = 0
@@ -181,9 +190,7 @@ class Guard:
 
     # Connections -----------------------------------------------------------------------------------------------------
 
-    def enter(
-        self, address: IPv4Address | IPv6Address | None, now: int, *, balancer: bool = False
-    ) -> tuple[Visitor, Full | None]:
+    def enter(self, address: Address | None, now: int, *, balancer: bool = False) -> tuple[Visitor, Full | None]:
         """Somebody connects. Counts the connection as unbound, unless the second value says why it is not taken.
 
         A balancer has no limits of its own: what it opens is soon somebody else's (`rename`).
@@ -195,19 +202,17 @@ class Guard:
         elif rules.max_unbound and self.unbound >= rules.max_unbound:
             full = Full.UNBOUND
         elif not balancer:
-            full = self._full(visitor)
+            full = self._full(visitor, address)
         if full is None:
             self.connections += 1
             self.unbound += 1
             self._add(visitor)
         return visitor, full
 
-    def rename(
-        self, balancer: Visitor, address: IPv4Address | IPv6Address | None, now: int
-    ) -> tuple[Visitor, Full | None]:
+    def rename(self, balancer: Visitor, address: Address | None, now: int) -> tuple[Visitor, Full | None]:
         """A balancer says whose a connection is, which is counted as his from now on, if the second value is None."""
         visitor = self._visitor(place_of(address), now)
-        full = self._full(visitor)
+        full = self._full(visitor, address)
         if full is None:
             self._add(visitor)
             self._remove(balancer, now, bound=False)
@@ -282,8 +287,11 @@ class Guard:
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
-    def _full(self, visitor: Visitor) -> Full | None:
+    def _full(self, visitor: Visitor, address: Address | None) -> Full | None:
         rules = self.rules
+        crowded = rules.max_unbound and 2 * self.unbound >= rules.max_unbound
+        if crowded and (address is None or not self._neighbour(address)):
+            return Full.UNBOUND
         if rules.max_connections_per_address and visitor.connections >= rules.max_connections_per_address:
             return Full.ADDRESS
         if rules.max_unbound_per_address and visitor.unbound >= rules.max_unbound_per_address:
@@ -322,7 +330,7 @@ class Guard:
         gone[visitor.address] = self.visitors[visitor.address] = visitor
 
 
-def place_of(address: IPv4Address | IPv6Address | None) -> str:
+def place_of(address: Address | None) -> str:
     """What counts as one address: "203.0.113.7", or the network "2001:db8::/64". "unknown" for what has none."""
     if address is None:
         return "unknown"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import structlog
@@ -39,6 +40,9 @@ class Application(Protocol):
     async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None) -> Admission:
         """Decide on a bind of the client at `peer`, which showed this `certificate` within TLS or none; nothing else is
         taken from it meanwhile."""
+
+    def neighbour(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether anybody may bind from there."""
 
     def link_up(self, link: Link) -> None:
         """The client is bound, its response is on the way."""

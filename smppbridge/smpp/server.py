@@ -106,7 +106,7 @@ class SmppServer:
         #: Where it listens, as "host:port", once started.
         self.addresses: list[str] = []
         #: What each address has open, and how its binds went.
-        self.guard = Guard(Rules.of(config))
+        self.guard = Guard(Rules.of(config), lambda address: self.application.neighbour(address))
         self._limits = Limits.of(config)
         self._clock = clock
         self._tick_every = tick

@@ -81,6 +81,38 @@ def test_who_is_bound_counts_as_unbound_no_longer(key: str) -> None:
     assert guard.enter(HOME, 0)[1] is not None
 
 
+def test_strangers_get_half_of_the_places_of_who_has_not_bound() -> None:
+    asked = []
+
+    def neighbour(address: object) -> bool:
+        asked.append(address)
+        return address == HOME
+
+    guard = Guard(Rules.of(SmppConfig(max_unbound=10)), neighbour)
+    for _ in range(5):
+        come(guard, AWAY)
+    assert asked == []
+    assert guard.enter(AWAY, 0)[1] is Full.UNBOUND
+    assert guard.enter(None, 0)[1] is Full.UNBOUND
+    for _ in range(5):
+        come(guard, HOME)
+    assert guard.enter(HOME, 0)[1] is Full.UNBOUND
+    guard.bound(guard.visitors["203.0.113.7"])
+    assert guard.enter(AWAY, 0)[1] is Full.UNBOUND
+    come(guard, HOME)
+
+
+def test_a_balancer_has_no_limits_of_its_own_and_each_client_has() -> None:
+    guard = make(max_unbound_per_address=2, max_connections_per_address=2)
+    balancer = [guard.enter(HOME, 0, balancer=True) for _ in range(5)]
+    assert [full for _, full in balancer] == [None] * 5
+    found = [guard.rename(visitor, AWAY, 0) for visitor, _ in balancer]
+    assert [full for _, full in found] == [None, None, *[Full.ADDRESS] * 3]
+    assert (guard.connections, guard.unbound) == (5, 5)
+    assert repr(guard.visitors["203.0.113.7"]) == "<Visitor 203.0.113.7 connections=3 unbound=3>"
+    assert repr(guard.visitors["203.0.113.8"]) == "<Visitor 203.0.113.8 connections=2 unbound=2>"
+
+
 def test_zero_is_unlimited() -> None:
     guard = make(max_unbound=0, max_unbound_per_address=0, max_connections_per_address=0)
     for _ in range(2000):

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ class Desk:
         if self.door:
             await self.door()
         return await self.doorkeeper.admit(request, peer, certificate)
+
+    def neighbour(self, address: IPv4Address | IPv6Address) -> bool:
+        return self.doorkeeper.neighbour(address)
 
     def link_up(self, link: Link) -> None:
         self.links.append(link)
@@ -1354,6 +1358,20 @@ def test_who_has_not_bound_takes_a_place_until_he_binds_or_goes(limit: str, run:
     run(test())
     (line,) = [line for line in log if line["event"] == "connection refused"]
     assert (line["reason"], line["times"]) == (limit, 1)
+
+
+def test_strangers_leave_places_for_those_who_may_bind(run: Run) -> None:
+    async def test() -> None:
+        async with world(max_unbound=4) as here:
+            here.desk.doorkeeper = Doorkeeper(
+                {"demo": ACCOUNTS["demo"].model_copy(update={"allowed_networks": (ip_network("127.0.0.1"),)})}
+            )
+            for _ in range(4):
+                await here.connect(local_addr=("127.0.0.2", 0))
+            await until(lambda: here.server.stats.refused["max_unbound"] == 2)
+            assert await (await here.connect()).bind() == 0
+
+    run(test())
 
 
 def test_after_failed_binds_an_address_waits_before_it_is_looked_at(run: Run) -> None:
