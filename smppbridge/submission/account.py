@@ -170,18 +170,22 @@ class AccountState:
         if self._kinds and kind not in self._kinds:
             reason = f"this account may not send {kind.value}, only {_named(sorted(self._kinds))}"
             self.over("kinds", CommandStatus.ESME_RSUBMITFAIL, reason)
-        if self._destinations and not self._destinations.fit(destination):
-            reason = f"this account may send to {_named(self.config.destinations)} alone"
-            self.over("destinations", CommandStatus.ESME_RINVDSTADR, reason)
-        if self._senders and not self._senders.fit(source):
-            reason = f"source_addr of this account is {_named(self.config.senders)}"
-            self.over("senders", CommandStatus.ESME_RINVSRCADR, reason)
+        self.judge_addresses(destination, source)
         if self.flood is not None and (wait := self.flood.take(bare(destination), now)):
             reason = (
                 f"more than {self.flood.most} messages to one subscriber at gaps under {lasting(self.flood.gap)}, "
                 f"free again in {lasting(wait)}"
             )
             self.over("flood_messages", self.flood_status, reason)
+
+    def judge_addresses(self, destination: str, source: str) -> None:
+        """The part of `judge` that can be told before the whole of a long message is there. Raises Refusal."""
+        if self._destinations and not self._destinations.fit(destination):
+            reason = f"this account may send to {_named(self.config.destinations)} alone"
+            self.over("destinations", CommandStatus.ESME_RINVDSTADR, reason)
+        if self._senders and not self._senders.fit(source):
+            reason = f"source_addr of this account is {_named(self.config.senders)}"
+            self.over("senders", CommandStatus.ESME_RINVSRCADR, reason)
 
     def over(self, limit: str, status: CommandStatus, reason: str) -> NoReturn:
         """Count and refuse what goes over a limit; `limit` is its key in the settings."""

@@ -71,6 +71,8 @@ class Parts:
         request = request_of(frame)
         station.begun(account)
         try:
+            # Rather now than after the others were acknowledged.
+            account.judge_addresses(pdu.destination_addr, pdu.source_addr)
             held = await station.store.hold(part)
             if held.parts:
                 await self._decide(account, held.parts, now, last=held.id)

@@ -271,6 +271,16 @@ def test_parts_that_differ_in_data_coding_are_refused_and_the_acknowledged_ones_
     walk(road)
 
 
+def test_addresses_that_are_not_allowed_are_refused_with_the_first_part() -> None:
+    async def road(life: Life) -> None:
+        status, reason = await life.send(part("sar", 7, 2, 1, pieces(2)[0]))
+        assert (status, reason) == (CommandStatus.ESME_RINVDSTADR, "this account may send to 380* alone")
+        assert await life.store.held_parts(2**62, 10) == []
+        assert life.station.accounts["demo"].rates.take(life.now, 1) is None
+
+    walk(road, destinations=("380*",), per_minute=1)
+
+
 @pytest.mark.parametrize(("counts", "passes"), [("each", 2), ("once", 5)])
 def test_a_long_message_counts_by_parts_or_once(counts: str, passes: int) -> None:
     async def road(life: Life) -> None:
