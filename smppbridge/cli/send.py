@@ -20,21 +20,27 @@ from rich.text import Text
 
 from pdu import (
     STATE,
+    Alphabet,
     BadHeader,
     CommandStatus,
+    DataSm,
     DeliverSm,
     EsmClass,
     MessageState,
     Tag,
     Undecodable,
+    body_of,
     decode,
     decode_text,
+    gsm0338,
     is_text,
     split_text,
     user_data,
 )
+from pdu.concatenation import payload_of
 
-from ..config import MASK, AccountConfig, Config, Listener, SmppConfig, address, check, duration, peek
+from ..charset import Writing, specified
+from ..config import MASK, AccountConfig, Config, Dialect, Listener, SmppConfig, address, check, duration, peek
 from ..lifecycle import FINAL_STATES
 from . import texts
 from .console import ConfigOption, Trouble, complain, config_path, examples, out
@@ -56,7 +62,9 @@ _HINTS = {
     "the log of the gateway says which",
 }
 
-_RECEIPT = re.compile(r"id:(?P<id>\S+) .*?stat:(?P<stat>[A-Z]+)", re.DOTALL)
+#: What the line of a receipt says, in whatever order the dialect of the account has it.
+_ID = re.compile(r"\bid:(\S+)")
+_STAT = re.compile(r"\bstat:([A-Z]+)")
 
 
 class Target(NamedTuple):
@@ -67,6 +75,8 @@ class Target(NamedTuple):
     system_id: str
     password: str
     tls: ssl.SSLContext | None
+    #: How the account of the configuration speaks; without one, as most do.
+    dialect: Dialect = Dialect()
 
 
 def send(
@@ -101,7 +111,6 @@ def send(
     """
     coding = texts.asked_coding(data_coding, gsm, ucs2)
     wording = texts.read_text(text, escapes)
-    texts.encode(wording, data_coding=coding)
     try:
         seconds = duration(wait)
     except ValueError as error:
@@ -109,7 +118,7 @@ def send(
     if count > 1 and not to.lstrip("+").isdigit():
         raise Trouble(f"--count takes consecutive numbers, and {to} is none", 2)
     target = _target(config, host, port, system_id, password, tls or ca is not None, ca)
-    parts = split_text(wording, reference=random.randrange(256), prefer=coding)  # noqa: S311 - no secret
+    parts = _parts(wording, coding, target.dialect)
     with _Esme(target, int(smpp.replace(".", ""), 16)) as esme:
         for number in range(count):
             esme.submit(_counted(to, number), sender, parts, registered_delivery)
@@ -117,6 +126,15 @@ def send(
         if registered_delivery & 0x03:
             esme.read_until(esme.all_final, seconds)
     raise typer.Exit(esme.verdict(asked=bool(registered_delivery & 0x03), wait=wait))
+
+
+def _parts(text: str, data_coding: int | None, dialect: Dialect) -> list[tuple[int, bytes]]:
+    """data_coding and user data of each part. Raises Trouble for what cannot be put so."""
+    texts.encode(text, data_coding=data_coding, codings=dialect.data_codings)
+    writing = Writing(dialect.data_codings, Alphabet.GSM, data_coding)
+    reference = random.randrange(256)  # noqa: S311 - no secret
+    parts = split_text(text, reference=reference, alphabet=writing.alphabet, prefer=writing.data_coding)
+    return [writing.told(coding, data, data[0] + 1 if len(parts) > 1 else 0) for coding, data in parts]
 
 
 def _counted(to: str, number: int) -> str:
@@ -143,9 +161,10 @@ def _target(
         port = port or listening
         if listener.tls is not None:
             tls, ca = True, ca or listener.tls.certificate
+    dialect = Dialect()
     if not system_id or not password:
-        system_id, password = _login(path, system_id, password)
-    return Target(host, port or 2775, system_id, password or _asked(system_id), _trust(ca) if tls else None)
+        system_id, password, dialect = _login(path, system_id, password)
+    return Target(host, port or 2775, system_id, password or _asked(system_id), _trust(ca) if tls else None, dialect)
 
 
 def _listener(path: Path) -> Listener:
@@ -154,7 +173,7 @@ def _listener(path: Path) -> Listener:
     return next((one for one in listeners if one.tls is None), listeners[0])
 
 
-def _login(path: Path, system_id: str, password: str) -> tuple[str, str]:
+def _login(path: Path, system_id: str, password: str) -> tuple[str, str, Dialect]:
     """The account that was asked for, or the first one, with its password where that can be read."""
     checked = check(path)
     config = checked.config or check(path, sealed=True).config
@@ -162,7 +181,7 @@ def _login(path: Path, system_id: str, password: str) -> tuple[str, str]:
         raise Trouble(f"{path} has mistakes (smppbridge check-config); give --host, --system-id and --password")
     name, account = _find(config, system_id)
     known = account.password if account.password != MASK else ""
-    return account.system_id or name, password or known
+    return account.system_id or name, password or known, account.dialect
 
 
 def _find(config: Config, system_id: str) -> tuple[str, AccountConfig]:
@@ -211,7 +230,7 @@ class _Client(smpplib.client.Client):  # type: ignore[misc]
     def read_pdu(self) -> Any:
         self.frame = b""
         try:
-            return super().read_pdu()
+            theirs = super().read_pdu()
         except KeyError:
             ours = decode(self.frame)
             theirs = smpplib.smpp.make_pdu("submit_sm_resp", client=self, status=ours.command_status)
@@ -219,6 +238,14 @@ class _Client(smpplib.client.Client):  # type: ignore[misc]
             theirs.message_id = getattr(ours, "message_id", "").encode("latin-1")
             theirs.additional_status_info_text = ours.tlv(Tag.ADDITIONAL_STATUS_INFO_TEXT)
             return theirs
+        if theirs.command == "data_sm":
+            # It would be read and never answered.
+            answer = smpplib.smpp.make_pdu(
+                "data_sm_resp", client=self, status=self.message_received_handler(pdu=theirs)
+            )
+            answer.sequence = theirs.sequence
+            self.send_pdu(answer)
+        return theirs
 
 
 class _Esme:
@@ -238,7 +265,7 @@ class _Esme:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def __enter__(self) -> _Esme:
-        host, port, system_id, password, tls = self._target
+        host, port, system_id, password, tls, _ = self._target
         self._client = client = _Client(
             host, port, timeout=_READ, ssl_context=tls, allow_unknown_opt_params=True, logger_name="smppbridge.send"
         )
@@ -332,36 +359,48 @@ class _Esme:
             said = f"{_named(_status(pdu.status))}{': ' + reason if reason else ''}"
             self._line("refused", said, "red")
             return
-        id = pdu.message_id.decode("latin-1")
+        id = self._known(pdu.message_id.decode("latin-1"))
         self._answered[pdu.sequence] = id
         # A receipt never comes before its response; should it, it has not been forgotten.
         self._states.setdefault(id, None)
         self._line("accepted", f"id {id} after {took:.1f} ms")
 
     def _received(self, pdu: Any) -> int:
-        """DELIVER_SM."""
-        if not int(pdu.esm_class) & (EsmClass.RECEIPT | EsmClass.INTERMEDIATE):
-            ours = decode(self._client.frame)
-            assert isinstance(ours, DeliverSm)
-            self._line("incoming", f"from {ours.source_addr}: {_written(ours)}")
+        """DELIVER_SM, or DATA_SM."""
+        ours = decode(self._client.frame)
+        assert isinstance(ours, DeliverSm | DataSm)
+        if not ours.esm_class & (EsmClass.RECEIPT | EsmClass.INTERMEDIATE):
+            self._line("incoming", f"from {ours.source_addr}: {_written(ours, self._target.dialect)}")
             return int(CommandStatus.ESME_ROK)
-        text = (pdu.short_message or getattr(pdu, "message_payload", None) or b"").decode("latin-1")
+        text = body_of(ours).decode("latin-1")
         self._line("receipt", text)
-        found = _RECEIPT.match(text)
-        if found and (state := STATE.get(found["stat"])) in FINAL_STATES:
-            self._states[found["id"]] = state
+        id, state = ours.option(Tag.RECEIPTED_MESSAGE_ID), ours.option(Tag.MESSAGE_STATE)
+        if (id is None or state is None) and (told := _ID.search(text)) and (stat := _STAT.search(text)):
+            id, state = told[1], STATE.get(stat[1])
+        if state in FINAL_STATES:
+            self._states[self._known(str(id))] = MessageState(state)
         return int(CommandStatus.ESME_ROK)
+
+    def _known(self, id: str) -> str:
+        """A message id in the one form that responses have, whether a response or a receipt told it."""
+        number = self._target.dialect.read_id(id)
+        return id if number is None else self._target.dialect.write_response_id(number)
 
     def _line(self, what: str, said: str, style: str = "") -> None:
         self._console.print(Text(f"{what:<9} ", style="dim") + Text(said, style=style), soft_wrap=True)
 
 
-def _written(pdu: DeliverSm) -> str:
+def _written(pdu: DeliverSm | DataSm, dialect: Dialect) -> str:
     """A subscriber's text, read by its data_coding; hexadecimal digits of what is none."""
     try:
         header, body = user_data(pdu)
-        if not header and is_text(pdu.data_coding, body):
-            return decode_text(body, pdu.data_coding)
+        coding, text, alphabet = pdu.data_coding, body, Alphabet.GSM
+        if meaning := dialect.data_codings.get(coding):
+            if meaning == "gsm_packed":
+                text = gsm0338.unpack_uncounted(body, len(payload_of(pdu)) - len(body))
+            coding, text, alphabet = specified(meaning, text, alphabet)
+        if not header and is_text(coding, text):
+            return decode_text(text, coding, alphabet)
     except BadHeader as error:
         return f"({error})"
     except Undecodable:

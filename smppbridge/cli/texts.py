@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pdu import Alphabet, SubmitSm, Tag, Ton, Unencodable, encode_as, encode_text, split_text, tlv
 from pdu.constants import Npi
 
+from ..charset import Writing
+from ..config.dialects import Meaning
 from .console import Trouble
 
 #: SMPP 3.4 §5.2.22: what short_message can hold.
@@ -32,14 +35,23 @@ def read_text(given: str, escapes: bool) -> str:
     return text
 
 
-def encode(text: str, *, data_coding: int | None, alphabet: Alphabet = Alphabet.GSM) -> Encoded:
-    """GSM 03.38 where it fits, else UCS2; or as it was asked for. Raises Trouble."""
+def encode(
+    text: str,
+    *,
+    data_coding: int | None,
+    alphabet: Alphabet = Alphabet.GSM,
+    codings: Mapping[int, Meaning] | None = None,
+) -> Encoded:
+    """GSM 03.38 where it fits, else UCS2; or as it was asked for. `codings` is what data_codings mean to the client
+    where that is not what SMPP says. Raises Trouble."""
+    writing = Writing(codings or {}, alphabet, data_coding)
     try:
-        if data_coding is None:
-            coding, data = encode_text(text, alphabet=alphabet)
+        if writing.data_coding is None or data_coding is None:
+            coding, data = encode_text(text, alphabet=writing.alphabet, prefer=writing.data_coding)
         else:
-            coding, data = data_coding, encode_as(text, data_coding, alphabet)
-        parts = len(split_text(text, reference=0, alphabet=alphabet, prefer=coding))
+            coding, data = writing.data_coding, encode_as(text, writing.data_coding, writing.alphabet)
+        parts = len(split_text(text, reference=0, alphabet=writing.alphabet, prefer=coding))
+        coding, data = writing.told(coding, data)
     except Unencodable as error:
         raise Trouble(f"{error}; leave --data-coding out and UCS2 is taken where it is needed") from None
     except ValueError as error:
