@@ -4,6 +4,8 @@ import re
 import time
 
 import pytest
+import smpplib.client
+import smpplib.smpp
 
 from pdu import CommandStatus, DataSm, DataSmResp, SubmitSm, SubmitSmResp, Tag, gsm0338, tlv
 from smppbridge.model import Mail, Sms, Viber
@@ -275,3 +277,31 @@ def test_it_counts_in_every_limit(start, connect):
     assert send(esme, "one").command_status == OK
     assert esme.submit("two").command_status == OK
     assert send(esme, "three").command_status == CommandStatus.ESME_RTHROTTLED
+
+
+# Somebody else's client ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.journey
+def test_smpplib_sends_one_and_reads_the_answer(start):
+    gateway = start()
+    client = smpplib.client.Client("127.0.0.1", gateway.port, allow_unknown_opt_params=True)
+    client.connect()
+    try:
+        client.bind_transceiver(system_id="demo", password="demo")
+        fields = {"source_addr": "TEST", "destination_addr": "79991234567", "registered_delivery": 1}
+        client.send_pdu(smpplib.smpp.make_pdu("data_sm", client=client, message_payload=b"hello", **fields))
+        answer = client.read_pdu()
+        assert (answer.command, answer.status) == ("data_sm_resp", OK)
+        receipt = client.read_pdu()
+        assert receipt.command == "deliver_sm"
+        assert receipt.receipted_message_id == answer.message_id
+        client.send_pdu(smpplib.smpp.make_pdu("deliver_sm_resp", client=client, sequence=receipt.sequence))
+        client.send_pdu(smpplib.smpp.make_pdu("data_sm", client=client, message_payload=b"hello", **fields))
+        refused = client.read_pdu()
+        assert (refused.command, refused.status) == ("data_sm_resp", CommandStatus.ESME_RSUBMITFAIL)
+        client.unbind()
+    finally:
+        client.disconnect()
+    message = gateway.call(gateway.gateway.store.find(int(answer.message_id)))
+    assert message.command == Sms(text="hello")
