@@ -1,4 +1,5 @@
-"""kill -9 in the middle of a stream of SUBMIT_SM: every acknowledged id is in the store, exactly once."""
+"""kill -9 in the middle of a stream of SUBMIT_SM, DATA_SM and SUBMIT_MULTI: every acknowledged id is in the store,
+exactly once; that of a SUBMIT_MULTI with all of its destinations."""
 
 import asyncio
 import os
@@ -8,10 +9,27 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 
 import pytest
 
-from pdu import BindTransceiver, DeliverSm, DeliverSmResp, Framer, SubmitSm, SubmitSmResp, Tag, decode, encode
+from pdu import (
+    BindTransceiver,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    DeliverSmResp,
+    Framer,
+    SmeAddress,
+    SubmitMulti,
+    SubmitMultiResp,
+    SubmitSm,
+    SubmitSmResp,
+    Tag,
+    decode,
+    encode,
+    tlv,
+)
 from smppbridge.store.base import Filter
 from smppbridge.store.sqlite import SqliteStore
 
@@ -26,6 +44,8 @@ class Stream(threading.Thread):
         super().__init__()
         self.cycle = cycle
         self.acknowledged = []
+        #: Those of them that stand for two messages.
+        self.double = []
         self.receipts = []
         self.started_flowing = threading.Event()
         self.socket = connect(port)
@@ -43,9 +63,11 @@ class Stream(threading.Thread):
                 while frame := framer.next():
                     pdu = decode(frame)
                     fresh = 0
-                    if isinstance(pdu, SubmitSmResp):
+                    if isinstance(pdu, SubmitSmResp | DataSmResp | SubmitMultiResp):
                         assert pdu.command_status == 0
                         self.acknowledged.append(int(pdu.message_id))
+                        if isinstance(pdu, SubmitMultiResp):
+                            self.double.append(int(pdu.message_id))
                         fresh = 1
                     elif isinstance(pdu, DeliverSm):
                         self.receipts.append(int(pdu.option(Tag.RECEIPTED_MESSAGE_ID)))
@@ -65,13 +87,14 @@ class Stream(threading.Thread):
             self.socket.close()
 
     def message(self, number):
-        return SubmitSm(
-            source_addr="TEST",
-            destination_addr="79991234567",
-            short_message=b"%d of %d" % (number, self.cycle),
-            registered_delivery=1,
-            sequence_number=number,
-        )
+        text = b"%d of %d" % (number, self.cycle)
+        fields = {"source_addr": "TEST", "registered_delivery": 1, "sequence_number": number}
+        if number % 8 == 0:
+            both = [SmeAddress(destination_addr=to) for to in ("79991234567", "79991234568")]
+            return SubmitMulti(dest_addresses=both, short_message=text, **fields)
+        if number % 8 == 4:
+            return DataSm(destination_addr="79991234567", tlvs=[tlv(Tag.MESSAGE_PAYLOAD, text)], **fields)
+        return SubmitSm(destination_addr="79991234567", short_message=text, **fields)
 
 
 def connect(port):
@@ -85,12 +108,13 @@ def connect(port):
 
 
 async def kept_ids(path):
+    """As the client knows them, once for each message."""
     store = SqliteStore(path)
     await store.open()
     try:
         ids, before = [], 0
         while page := await store.list(Filter(before=before, limit=1000)):
-            ids += [message.id for message in page]
+            ids += [message.known_as for message in page]
             before = page[-1].id
         return ids
     finally:
@@ -121,7 +145,7 @@ def test_every_acknowledged_id_survives_kill_9_exactly_once(tmp_path):
         providers = ["sandbox"]
     """)
     config.chmod(0o600)
-    acknowledged = []
+    acknowledged, double = [], []
     for cycle in range(CYCLES):
         command = [sys.executable, "-m", "smppbridge", "serve", "--config", str(config)]
         process = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
@@ -136,8 +160,9 @@ def test_every_acknowledged_id_survives_kill_9_exactly_once(tmp_path):
             process.wait(30)
         stream.join(30)
         acknowledged += stream.acknowledged
+        double += stream.double
     assert len(acknowledged) > 200 * CYCLES
-    kept = asyncio.run(kept_ids(tmp_path / "state.db"))
+    assert len(double) > CYCLES
+    kept = Counter(asyncio.run(kept_ids(tmp_path / "state.db")))
     assert len(acknowledged) == len(set(acknowledged))
-    assert len(kept) == len(set(kept))
-    assert set(acknowledged) <= set(kept)
+    assert {id: kept[id] for id in acknowledged} == dict.fromkeys(acknowledged, 1) | dict.fromkeys(double, 2)
