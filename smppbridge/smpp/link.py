@@ -472,8 +472,7 @@ class Link(asyncio.Protocol):
         ending = session.ending
         assert ending is not None
         if not self._up:
-            say = log.debug if ending.how is How.LOST else log.info
-            say("link closed before bind", peer=self.peer, how=ending.how.value, reason=ending.reason)
+            server.never_bound(self, ending)
             return
         server.bound.remove(self, ending, server.now())
         for event in session.abandon():

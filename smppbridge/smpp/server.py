@@ -16,7 +16,7 @@ What an operator sees in the log:
 * "connection refused" (warning): a limit of [smpp] is reached. "proxy header refused", "tls handshake failed"
   (warning): with the reason. Each one line a minute for each address; `times` is how often since the last one.
 * "link closed before bind" (info): a client that said nothing, or spoke something else than SMPP (a TLS client on a
-  plain port shows as "framing lost: command_length 369295617 …").
+  plain port shows as "framing lost: command_length 369295617 …"); one line a minute for each address.
   Clients that only connect and go, as load balancers do to see whether we live, are logged at debug.
 * "application failed" (error, with traceback): a bug; the SUBMIT_SM or BIND concerned is answered with ESME_RSYSERR.
 * "client slowed down" (warning): not read from for so many seconds, because its address sends too much (max_pdu_rate)
@@ -46,7 +46,7 @@ from .bound import Bound
 from .guard import Guard, Rules
 from .link import Application, Link
 from .listening import Port
-from .session import BindRequest, Counters, Session
+from .session import BindRequest, Counters, Ending, How, Session
 from .tap import Taps
 from .timers import Limits
 from .tls import context_of
@@ -282,6 +282,16 @@ class SmppServer:
                 status=admission.status.name,
                 reason=admission.reason,
             )
+
+    def never_bound(self, link: Link, ending: Ending) -> None:
+        """A client came and went without a bind; a line a minute for each address, if there was more to it."""
+        told: dict[str, object] = {**link.whence, "how": ending.how.value, "reason": ending.reason}
+        if ending.how is How.LOST:
+            log.debug("link closed before bind", **told)
+        elif link.visitor is None:
+            log.info("link closed before bind", **told)
+        elif times := self.guard.tell(link.visitor, "link closed before bind", self.now()):
+            log.info("link closed before bind", **told, times=times)
 
     def pay(self, link: Link, pdus: int, bad: int) -> None:
         """A link took so many PDUs, `bad` ones among them: it may have to wait before it takes more."""

@@ -1374,6 +1374,20 @@ def test_strangers_leave_places_for_those_who_may_bind(run: Run) -> None:
     run(test())
 
 
+def test_who_never_binds_is_told_of_once_a_minute(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            for _ in range(5):
+                stranger = await here.connect()
+                stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+                assert isinstance(await stranger.receive(), GenericNack)
+                assert await stranger.ended()
+
+    run(test())
+    (line,) = [line for line in log if line["event"] == "link closed before bind"]
+    assert (line["how"], line["times"]) == ("closed", 1)
+
+
 def test_after_failed_binds_an_address_waits_before_it_is_looked_at(run: Run) -> None:
     async def test() -> None:
         async with world(bind_failures=2, bind_delay_max="1h") as here:
