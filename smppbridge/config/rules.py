@@ -22,6 +22,7 @@ from pdu import CommandStatus
 from ..model import TEXTS, Kind, bare
 from .certificates import ends
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
+from .networks import plain, within
 from .secrets import MASK, Opened, Place, Source, readable_by_others, secret_texts
 from .tables import (
     AccountConfig,
@@ -30,6 +31,7 @@ from .tables import (
     HttpConfig,
     IncomingRoute,
     LegConfig,
+    OutbindConfig,
     ProviderConfig,
     Route,
     SmppConfig,
@@ -290,6 +292,26 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
         _check_certificates(name, account, tables, said)
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
+        if account.outbind is not None:
+            _check_outbind(account, account.outbind, (*place, "outbind"), said)
+
+
+def _check_outbind(account: AccountConfig, outbind: OutbindConfig, place: Place, said: Said) -> None:
+    host, port = address(outbind.address)
+    if port == 0:
+        said.mistake((*place, "address"), "expected the port that the client listens on")
+    # A name is looked up for each call; what it leads to is held to allowed_networks then.
+    if plain(host) is not None and not within(plain(host), account.allowed_networks):
+        said.mistake((*place, "address"), "not within allowed_networks: the client could not bind from there")
+    if not {"receiver", "transceiver"} & set(account.bind_types):
+        said.mistake(place, "bind_types lets it bind as transmitter only: nothing could be delivered")
+    if account.client_certificates:
+        said.mistake(place, "client_certificates asks for TLS, and a call is plain TCP")
+    for key in ("system_id", "password"):
+        if not (getattr(outbind, key).isascii() and getattr(outbind, key).isprintable()):
+            said.mistake((*place, key), "expected printable ASCII characters")
+    if outbind.retry < 1:
+        said.mistake((*place, "retry"), "expected at least 1 second")
 
 
 def _check_certificates(name: str, account: AccountConfig, tables: Tables, said: Said) -> None:
