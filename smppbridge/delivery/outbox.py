@@ -103,10 +103,12 @@ class Outbox:
         if queue is None or queue.known.get(seq) is not pending:
             return
         if status is None:
-            # Nothing says that the client has it: it takes its old place, and may go another way.
+            # Nothing says that the client has it: it takes its old place, and may go another way. What comes back with
+            # it does so too, before any of it goes out (`link_down`, or `tick` where the time was over).
             pending.link = None
             queue.push(token)
-        elif status != 0:
+            return
+        if status != 0:
             self._pause(queue, token, status)
         else:
             pending.left -= 1

@@ -16,6 +16,7 @@ with the reason and when it is tried again; so at most one line each `retry`.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -197,4 +198,7 @@ class Callers:
 def _reason(failed: Exception) -> str:
     if isinstance(failed, TimeoutError):
         return "it does not answer"
+    if isinstance(failed, OSError) and failed.errno is not None and failed.errno > 0:
+        # What the loops write beside it differs.
+        return os.strerror(failed.errno)
     return getattr(failed, "strerror", None) or str(failed) or type(failed).__name__

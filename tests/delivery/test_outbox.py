@@ -11,6 +11,7 @@ from smppbridge.delivery.outbox import Outbox
 from smppbridge.journal import Journal
 from smppbridge.lifecycle import Settled
 from smppbridge.model import KIND_OF, Incoming, Message, Notify, Progress, Sms, Stage
+from smppbridge.store.base import Absent
 from smppbridge.store.memory import MemoryStore
 
 ids = itertools.count(100)
@@ -406,6 +407,109 @@ def test_what_was_answered_does_not_come_again_from_a_page_read_before_its_remov
         assert second.seen == []
 
     run(story, Overtaken())
+
+
+# To the bind that submitted ------------------------------------------------------------------------------------------
+
+
+def test_receipts_of_a_submitter_wait_for_it_and_not_the_others():
+    async def story(bench):
+        bench.accounts["demo"] = bench.accounts["demo"].model_copy(update={"receipts_to": "submitter"})
+        bench.outbox.reload(bench.accounts)
+        # The messages are of bind 1.
+        submitter, other = bench.bind(id=1, window=2), bench.bind(window=9)
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(*range(1, 6)))
+        assert (submitter.seen, other.seen) == (["1", "2"], [])
+        bench.answer(submitter)
+        assert (submitter.seen, other.seen) == (["1", "2", "3", "4"], [])
+        bench.lose(submitter)
+        assert other.seen == ["3", "4", "5"]
+        bench.answer(other)
+        await bench.settle()
+        assert await bench.kept() == []
+
+    run(story)
+
+
+def test_other_settings_let_the_others_have_them_at_once():
+    async def story(bench):
+        bench.accounts["demo"] = bench.accounts["demo"].model_copy(update={"receipts_to": "submitter"})
+        bench.outbox.reload(bench.accounts)
+        bench.bind(id=1, window=1)
+        other = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, 2))
+        assert other.seen == []
+        bench.accounts["demo"] = bench.accounts["demo"].model_copy(update={"receipts_to": "any"})
+        bench.outbox.reload(bench.accounts)
+        assert other.seen == ["2"]
+
+    run(story)
+
+
+def test_what_was_answered_in_part_is_not_told_twice_when_nobody_is_left():
+    async def story(bench):
+        first = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1, part_ids=(11, 12, 13)))
+        bench.answer(first, count=1)
+        bench.lose(first)
+        second = bench.bind()
+        await bench.settle()
+        assert second.seen == ["12", "13"]
+        bench.answer(second)
+        await bench.settle()
+        assert await bench.kept() == []
+
+    run(story)
+
+
+# Alerts ---------------------------------------------------------------------------------------------------------------
+
+
+class Alerted(Wire):
+    """Takes alerts, or none."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.alerts = []
+
+    def alert(self, pdu):
+        self.alerts.append((pdu.source_addr, pdu.esme_addr))
+        return True
+
+
+def test_an_alert_goes_out_in_its_turn_and_is_gone_once_written():
+    async def story(bench):
+        wire = Alerted(window=1)
+        bench.bound.links.append(wire)
+        bench.outbox.link_up(wire)
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1))
+        who = Absent(
+            account="demo",
+            subscriber="7999",
+            destination="+7999",
+            destination_ton=1,
+            destination_npi=1,
+            source="S",
+            source_ton=0,
+            source_npi=0,
+            at=bench.now,
+        )
+        await bench.store.absent([who])
+        assert not await bench.outbox.waits("shop")
+        bench.outbox.offer(await bench.store.reachable(["7999"], bench.now))
+        # The window is full: a client that is slow with receipts is not flooded with alerts either.
+        assert wire.alerts == []
+        bench.answer(wire)
+        assert wire.alerts == [("+7999", "S")]
+        await bench.settle()
+        assert not await bench.outbox.waits("demo")
+        assert (bench.outbox.alerted, bench.outbox.arrived, bench.outbox.delivered) == (1, 0, 1)
+
+    run(story)
 
 
 # Messages from subscribers --------------------------------------------------------------------------------------------
