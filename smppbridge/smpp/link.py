@@ -263,10 +263,10 @@ class Link(asyncio.Protocol):
         self._take(self.session.receive(data, self._server.now()))
 
     def eof_received(self) -> bool:
-        """The client says nothing more. It may still read what it is owed, but over TLS, where asyncio closes both
-        halves with the first."""
+        """The client says nothing more. Tells whether the connection stays open, because answers are owed; not so over
+        TLS, where asyncio closes both halves with the first."""
         self._take(self.session.receive_end(self._server.now()))
-        return self._transport.get_extra_info("ssl_object") is None
+        return self.session.ending is None and self._transport.get_extra_info("ssl_object") is None
 
     def pause_writing(self) -> None:
         """The client does not read what we write, so we do not read what it writes."""

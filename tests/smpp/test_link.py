@@ -450,6 +450,20 @@ def test_who_has_closed_its_half_is_not_waited_for_for_ever(run: Run) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("last", [encode(Unbind()), bytes(16)], ids=["an UNBIND", "a lost framing"])
+def test_who_closes_after_our_last_word_is_waited_for_no_longer(last: bytes, run: Run) -> None:
+    async def test() -> None:
+        here = World(Desk())
+        link, wire = await here.link()
+        link.data_received(last)
+        assert wire.said == ["eof"]
+        # So the transport closes, and need not wait until we cut the connection.
+        assert not link.eof_received()
+        assert len(here.desk.endings) == 1
+
+    run(test())
+
+
 def test_an_unbind_and_then_an_end_of_file(run: Run) -> None:
     async def test() -> None:
         here = World(Desk())
