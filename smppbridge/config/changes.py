@@ -69,7 +69,7 @@ def _is_table(value: Any) -> bool:
 def _keys(table: Any) -> dict[str, Any]:
     if isinstance(table, BaseModel):
         return {**{name: getattr(table, name) for name in type(table).model_fields}, **(table.model_extra or {})}
-    return dict(table)
+    return {str(name): value for name, value in table.items()}
 
 
 def _shown(value: Any, counted: bool = False) -> str:

@@ -22,11 +22,12 @@ MASK = "***"
 Place: TypeAlias = tuple[str | int, ...]
 
 _NAMES = re.compile(r"pass(word|wd|phrase)|psw|pwd|token|api[-_]?key|secret|authorization|^pass$", re.IGNORECASE)
-_PLACES_OF = re.compile(r"_(file|env|hash)$", re.IGNORECASE)
+_PLACES_OF = re.compile(r"_(file|env|hash)$|^cut_passwords$", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Whether something of this name is to be hidden. `password_file` names a place, not a secret."""
+    """Whether something of this name is to be hidden. `password_file` names a place, not a secret, and
+    `cut_passwords` a habit of clients."""
     return bool(_NAMES.search(name)) and not _PLACES_OF.search(name)
 
 

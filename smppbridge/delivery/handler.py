@@ -36,13 +36,13 @@ _FIRST_PAUSE = 5_000
 _LAST_PAUSE = 900_000
 
 
-def form(receipt: Receipt, id: int, handler: Handler, timezone: str) -> dict[str, str]:
-    """The fields of one status; all strings."""
+def form(receipt: Receipt, id: str, handler: Handler, timezone: str) -> dict[str, str]:
+    """The fields of one status; all strings. `id` as receipts of the account write it."""
     message = receipt.message
     status = vendor_status(receipt.state)
     zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
     fields = {
-        "id": str(id),
+        "id": id,
         "phone": message.destination.lstrip("+"),
         "status": str(status),
         "time": datetime.fromtimestamp(receipt.done_at / 1000, zone).strftime("%d.%m.%Y %H:%M:%S"),
@@ -134,7 +134,7 @@ class Handlers:
             return
         handler = account.handler
         why = ""
-        for id in receipt.ids:
+        for id in map(account.dialect.write_receipt_id, receipt.ids):
             try:
                 request = httpx.Request("POST", handler.url, data=form(receipt, id, handler, account.timezone))
                 async with asyncio.timeout(handler.timeout):

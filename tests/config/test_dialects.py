@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from smppbridge.config import AccountConfig, Dialect, check
+from smppbridge.config import AccountConfig, Config, Dialect, check, diff, is_secret
 from smppbridge.config.dialects import APPENDIX_B, PROFILES
 
 ID = 912125610753523712
@@ -222,3 +222,40 @@ def test_a_mistake_is_found_where_it_stands(line: str, finding: str, tmp_path: P
     mistakes = check(path).mistakes
     assert mistakes
     assert finding in str(mistakes[0])
+
+
+def test_a_warning_of_a_long_password_is_for_those_who_cannot_cut_it(tmp_path: Path) -> None:
+    path = tmp_path / "smppbridge.toml"
+    for profile, warned in (("smsc.ru", True), ("kannel", False)):
+        path.write_text(
+            f'[accounts.demo]\npassword = "ninechars"\nallowed_networks = ["127.0.0.1"]\ndialect = "{profile}"\n'
+            '[providers.sandbox]\nadapter = "sandbox"\n[[routes]]\nproviders = ["sandbox"]\n'
+        )
+        path.chmod(0o600)
+        checked = check(path)
+        assert not checked.mistakes
+        assert any("longer than the 8 characters" in str(warning) for warning in checked.warnings) is warned
+
+
+# Reading it again ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_reload_changed() -> None:
+    def settings(said: Any) -> Config:
+        account = {"allowed_networks": [], "password": "S3CRET", "dialect": said}
+        return Config.model_validate({"accounts": {"demo": account}, "providers": {}, "routes": []})
+
+    other = {"like": "kannel", "response_ids": "hex", "data_codings": {"1": "gsm"}}
+    assert diff(settings("smsc.ru"), settings("smsc.ru")) == []
+    assert diff(settings("smsc.ru"), settings(other)) == [
+        '[accounts.demo.dialect] like: "smsc.ru" → "kannel"',
+        '[accounts.demo.dialect] response_ids: "decimal" → "hex"',
+        "[accounts.demo.dialect] vendor_tlvs: true → false",
+        '[accounts.demo.dialect.data_codings] 1: nothing → "gsm"',
+        "[accounts.demo.dialect] cut_passwords: false → true",
+    ]
+
+
+def test_a_habit_of_clients_is_no_secret() -> None:
+    assert not is_secret("cut_passwords")
+    assert is_secret("passwords")
