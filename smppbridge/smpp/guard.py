@@ -10,8 +10,8 @@ could not bind anyway, gets none once half of them are taken: whoever wants to f
 Guessing passwords is slowed down and never forbidden. After `bind_failures` failed binds of an address, each further
 bind from there waits before it is looked at: 1, 2, 4 … up to `bind_delay_max` seconds.
 
-* It waits whether it is right or wrong, and before its password is hashed. So the time tells nothing, a guesser who
-  hangs up early has only taken back his question, and a waiting bind costs us its connection and a timer.
+* It waits whether it is right or wrong, and before its password is hashed. So the time tells nothing, whoever hangs up
+  early has learnt nothing, and a waiting bind costs us its connection and a timer.
 * Waiting binds do not queue: a colleague behind the same address waits as long as everybody there, once, and is never
   locked out. What is left to a guesser is `max_unbound_per_address` guesses in each `bind_delay_max`.
 * A bind whose password is right forgives what failed under its own system_id. It does not forgive the rest: who has an

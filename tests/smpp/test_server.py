@@ -1270,9 +1270,14 @@ def test_a_client_that_is_silent_within_its_handshake_counts_and_is_closed(trust
             assert here.server.stats.refused["max_unbound_per_address"] == 1
             assert await silent.ended()
             await until(lambda: not here.server.guard.connections)
+            slow = await here.connect()
+            slow.send(bytes.fromhex("1603010200"))
+            assert await slow.ended()
+            await until(lambda: not here.server.guard.connections)
 
     run(test())
-    assert "tls handshake failed" in [line["event"] for line in log]
+    (line,) = [line for line in log if line["event"] == "tls handshake failed"]
+    assert line["reason"] == "not a word in time"
 
 
 def test_new_certificates_key_and_authorities_drop_no_bind(
