@@ -36,6 +36,7 @@ from pdu import (
     QuerySmResp,
     ReplaceSm,
     ReplaceSmResp,
+    SubmitSm,
     Tag,
     format_absolute,
 )
@@ -45,7 +46,7 @@ from ..model import Message, Millis, Part, Stage, bare
 from ..smpp.link import Link
 from ..store.base import Applied, Replacement, StoreFailed
 from .account import AccountState
-from .fields import decoded, opened
+from .fields import decoded, opened, times
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -268,6 +269,9 @@ class Afterwards:
     async def _replace(self, link: Link, account: AccountState, pdu: ReplaceSm) -> None:
         """Raises Refusal where nothing is replaced."""
         station, failed = self._station, CommandStatus.ESME_RREPLACEFAIL
+        # What is no time is so whichever message it is for.
+        due, expires = pdu.schedule_delivery_time, pdu.validity_period
+        times(SubmitSm(schedule_delivery_time=due, validity_period=expires), account, station.clock())
         message, *others = await self._named(account, pdu, failed)
         if isinstance(message, Part):
             raise Refusal(failed, _HELD)
