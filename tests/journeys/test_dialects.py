@@ -8,7 +8,23 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 from typer.testing import CliRunner
 
-from pdu import CommandStatus, DataSm, DataSmResp, DeliverSm, Segment, Tag, gsm0338, segment_header, tlv
+from pdu import (
+    CancelSm,
+    CommandStatus,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    MessageState,
+    QuerySm,
+    ReplaceSm,
+    Segment,
+    SmeAddress,
+    SubmitMulti,
+    Tag,
+    gsm0338,
+    segment_header,
+    tlv,
+)
 from smppbridge.cli.main import app
 
 TOKEN = "t" * 24
@@ -280,3 +296,38 @@ def test_the_commands_speak_every_dialect(start):
             assert text[:5] in explained.output
             sent = CliRunner().invoke(app, ["send", text, "--to", "79991234567", "--config", str(gateway.path)])
             assert sent.exit_code == 0, sent.output
+
+
+@pytest.mark.journey
+def test_other_operations_take_an_id_in_either_form(start, connect):
+    gateway = speaking(start, '{ response_ids = "hex", receipt_id_length = 19 }')
+    esme = connect(gateway)
+    esme.bind()
+    id = esme.submit("Hello", schedule_delivery_time="000001000000000R").message_id
+    for written in (id, id.lower(), f"{int(id, 16):019d}"):
+        answer = esme.ask(QuerySm(message_id=written, source_addr="TEST"))
+        assert (answer.command_status, answer.message_state) == (0, MessageState.SCHEDULED)
+        # As the client asked.
+        assert answer.message_id == written
+    for nonsense in ("xyz", f"0x{id}", "-1"):
+        answer = esme.ask(QuerySm(message_id=nonsense, source_addr="TEST"))
+        assert answer.command_status == CommandStatus.ESME_RINVMSGID
+    replaced = esme.ask(ReplaceSm(message_id=id, source_addr="TEST", short_message=b"Hello again"))
+    assert replaced.command_status == 0
+    assert sent(gateway, int(id, 16)).text == "Hello again"
+    assert esme.ask(CancelSm(message_id=id, source_addr="TEST", destination_addr="79991234567")).command_status == 0
+
+
+@pytest.mark.journey
+def test_submit_multi_and_data_sm_in_the_clients_octets(start, connect):
+    gateway = speaking(start, '{ data_codings = { "0" = "gsm_packed" }, response_ids = "hex" }')
+    esme = connect(gateway)
+    esme.bind()
+    packed = gsm0338.pack(b"hello \x02")
+    addresses = [SmeAddress(destination_addr=f"7999123456{number}") for number in (1, 2)]
+    many = esme.ask(SubmitMulti(source_addr="TEST", dest_addresses=addresses, short_message=packed))
+    one = esme.ask(DataSm(source_addr="TEST", destination_addr="79991234569", tlvs=[tlv(Tag.MESSAGE_PAYLOAD, packed)]))
+    assert (many.command_status, one.command_status) == (0, 0)
+    assert sent(gateway, int(one.message_id, 16)).text == "hello $"
+    messages = gateway.call(gateway.gateway.store.find_all(int(many.message_id, 16)))
+    assert [message.command.text for message in messages] == ["hello $"] * 2
