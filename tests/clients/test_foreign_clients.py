@@ -260,6 +260,7 @@ system-type = ""
 transceiver-mode = true
 interface-version = 34
 enquire-link-interval = 30
+reconnect-delay = 1
 max-pending-submits = 300
 wait-ack-expire = 0
 throughput = 100

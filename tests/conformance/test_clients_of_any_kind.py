@@ -25,7 +25,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     consumes,
     initialize,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -215,7 +214,6 @@ class Clients(RuleBasedStateMachine):
     def read(self, client: Client) -> None:
         self.take(client)
 
-    @precondition(lambda self: any(client.deliveries for client in self.clients))
     @rule(status=st.sampled_from((0, 0, 0, 8, 0x58)), count=st.integers(1, 100))
     def answer_deliveries(self, status: int, count: int) -> None:
         for client in self.clients:
