@@ -19,7 +19,8 @@ from rich.text import Text
 from pdu import MessageState
 from pdu.dump import rows
 
-from ..config import StoreConfig, duration, peek
+from ..config import Dialect, StoreConfig, duration, peek
+from ..config.dialects import IdForm
 from ..model import Entry, Kind, Message, Millis, Progress, Stage
 from ..store import database
 from ..store.base import Filter
@@ -90,7 +91,7 @@ def show_list(
     "show", epilog=examples("smppbridge messages show 123456789", "smppbridge messages show 123456789 --json | jq .")
 )
 def show_one(
-    id: Annotated[int, typer.Argument(help="The id from the response or from the list; that of a part will do.")],
+    id: Annotated[str, typer.Argument(help="The id from the response or from the list; that of a part will do.")],
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -99,7 +100,7 @@ def show_one(
     The id that a SUBMIT_MULTI was answered with stands for all of its messages: they are listed.
     """
     with _reader(config) as reader:
-        found = reader.find_all(id)
+        found = next((messages for one in _ids(id) if (messages := reader.find_all(one))), [])
         if not found:
             raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
         shown = [(message, reader.timeline(message.id)) for message in (found if json else found[:1])]
@@ -111,6 +112,15 @@ def show_one(
     else:
         _title(out(), f"SUBMIT_MULTI {id}, {len(found)} messages")
         out().print(_table(found))
+
+
+def _ids(written: str) -> list[int]:
+    """What a message id says: decimal, or as a dialect has it for its clients."""
+    forms: tuple[IdForm, ...] = ("decimal", "hex")
+    known = [id for form in forms if (id := Dialect(response_ids=form, receipt_ids=form).read_id(written)) is not None]
+    if not known:
+        raise Trouble(f"{written} is no message id: expected digits, or hexadecimal ones", 2)
+    return known
 
 
 # The store -----------------------------------------------------------------------------------------------------------

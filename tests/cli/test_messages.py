@@ -166,6 +166,18 @@ def test_show_as_json(run: Any, store: Path) -> None:
     assert shown["progress"]["ref"] == "r-101"
 
 
+@pytest.mark.parametrize("written", ["65", "0x65", "xyz", "-101", "000101"])
+def test_show_takes_an_id_as_a_dialect_writes_it(run: Any, store: Path, written: str) -> None:
+    """101 in hexadecimal, and filled up with zeros."""
+    result = run("messages", "show", "--config", store, "--", written)
+    if written in ("65", "000101"):
+        assert result.exit_code == 0, result.output
+        assert "101" in result.stdout
+    else:
+        assert result.exit_code == 2
+        assert "is no message id" in result.output
+
+
 def test_show_what_is_not_there(run: Any, store: Path) -> None:
     result = run("messages", "show", "999", "--config", store)
     assert result.exit_code == 1
