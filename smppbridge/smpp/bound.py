@@ -66,8 +66,9 @@ class Bound:
         return self._receivers.get(account, ())
 
     def count(self, account: str) -> int:
-        """How often an account is bound."""
-        return len(self.of(account))
+        """How often an account is bound. Who has closed its half of the connection does not count: it may be back
+        before its last request is answered."""
+        return sum(not link.half_closed for link in self.of(account))
 
     def in_the_way(self, account: str, max_binds: int) -> tuple[Sequence[Link], Sequence[Link]]:
         """Which links have to go for one bind more: the oldest ones, to be unbound, and some that are leaving, to be
@@ -87,8 +88,9 @@ class Bound:
         return None if ended is None else ended[1]
 
     def unread(self, link: Link) -> bool:
-        """Whether something we wrote has not reached the client's kernel yet; False where that cannot be told."""
-        return link.unwritten > 0 or _unacknowledged(link.fileno) > 0
+        """Whether the client may not have read everything that it is to read: something we wrote has not reached its
+        kernel yet, or it has closed its half, and perhaps both. False where that cannot be told."""
+        return link.half_closed or link.unwritten > 0 or _unacknowledged(link.fileno) > 0
 
 
 def _unacknowledged(fileno: int) -> int:

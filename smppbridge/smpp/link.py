@@ -215,6 +215,11 @@ class Link(asyncio.Protocol):
         self._touch()
 
     @property
+    def half_closed(self) -> bool:
+        """Whether the client has closed its half of the connection: it says nothing more, and may not listen either."""
+        return self.session.ended
+
+    @property
     def leaving(self) -> bool:
         """See `Session.leaving`."""
         return self.session.leaving
@@ -431,7 +436,7 @@ class Link(asyncio.Protocol):
         is taken after the others had their turn."""
         session = self.session
         wanted = self._writable and not session.paused
-        if wanted != self._reading and self._open and not self._leave_at:
+        if wanted != self._reading and self._open and not self._leave_at and not session.ended:
             self._reading = wanted
             if wanted:
                 self._transport.resume_reading()

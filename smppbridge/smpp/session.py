@@ -676,8 +676,8 @@ class Session:
 
     @property
     def leaving(self) -> bool:
-        """Whether one of the two sides has sent UNBIND, or the session is over."""
-        return self.ending is not None or bool(self._timers.unbind_sent) or self._leaving is not None
+        """Whether one of the two sides has sent UNBIND, the client has closed its half, or the session is over."""
+        return self.ending is not None or self.ended or bool(self._timers.unbind_sent) or self._leaving is not None
 
     def end(self, ending: Ending) -> None:
         """End it here and now; the first ending counts."""

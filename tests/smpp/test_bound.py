@@ -10,7 +10,15 @@ from smppbridge.smpp.session import Ending, How
 
 
 def link(number: int, account: str = "demo", can_receive: bool = True, leaving: bool = False) -> Any:
-    return SimpleNamespace(id=number, account=account, can_receive=can_receive, unwritten=0, fileno=-1, leaving=leaving)
+    return SimpleNamespace(
+        id=number,
+        account=account,
+        can_receive=can_receive,
+        unwritten=0,
+        fileno=-1,
+        leaving=leaving,
+        half_closed=False,
+    )
 
 
 CLEAN = Ending(How.UNBOUND, "", clean=True)
@@ -61,6 +69,17 @@ def test_what_is_not_written_is_not_read() -> None:
     waiting.unwritten = 5
     assert Bound().unread(waiting)
     assert not Bound().unread(link(2))
+
+
+def test_who_has_closed_its_half_may_be_gone_and_is_not_counted() -> None:
+    bound = Bound()
+    here, gone = link(1), link(2)
+    bound.add(here)
+    bound.add(gone)
+    gone.half_closed = True
+    assert bound.count("demo") == 1
+    assert bound.unread(gone)
+    assert not bound.unread(here)
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,13 @@ from smppbridge.smpp.session import TURN, BindRequest, Ending, How
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written; a deaf one makes the link wait as asyncio does, and takes what is written all the same."""
+    """Keeps what is written. With a `link` nobody reads at the other end, and that one has to wait."""
+
+    HIGH_WATER = 65_536
 
     def __init__(self) -> None:
         super().__init__()
+        self.link: Link | None = None
         self.octets = b""
         self.reads = True
         self.said: list[str] = []
@@ -48,6 +51,8 @@ class Wire(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
         self.octets += data
+        if self.link is not None and len(self.octets) > self.HIGH_WATER and self.link._writable:
+            self.link.pause_writing()
 
     def pause_reading(self) -> None:
         assert self.reads
@@ -323,6 +328,38 @@ def test_what_one_client_can_make_us_hold_is_bounded(run: Run) -> None:
     run(test())
 
 
+GARBAGE = {
+    "ENQUIRE_LINK": encode(EnquireLink()),
+    "an unknown command": bytes.fromhex("00000010 00000a0a 00000000 00000001"),
+    "a SUBMIT_SM that cannot be read": bytes.fromhex("00000012 00000004 00000000 00000001 ffff"),
+    "a response nobody asked for": encode(DeliverSmResp(sequence_number=7)),
+    "a bind": encode(BindTransceiver(system_id="demo")),
+    "a DELIVER_SM": encode(DeliverSm()),
+}
+
+
+@pytest.mark.parametrize("octets", GARBAGE.values(), ids=GARBAGE.keys())
+def test_a_flood_from_who_does_not_read_leaves_little_behind(octets: bytes, run: Run) -> None:
+    """It fills what may wait for it, once, and then nothing more is read: whatever it sends, and however much."""
+
+    async def test() -> None:
+        here = World(Desk(), max_bad_pdus=0)
+        link, wire = await here.link()
+        wire.link = link
+        read = octets * (65_536 // len(octets))
+        reads = 0
+        while wire.reads and reads < 10:
+            link.data_received(read)
+            await turns(len(read) // len(octets) // TURN + 2)
+            reads += 1
+        # Answers are of 16 to 64 octets, and a turn of them is written at once.
+        assert len(wire.octets) <= Wire.HIGH_WATER + 64 * TURN
+        assert len(link.session._framer.rest) <= len(read)
+        assert link.session.ending is None
+
+    run(test())
+
+
 def test_who_does_not_read_is_given_nothing_to_read(run: Run) -> None:
     async def test() -> None:
         here = World(Desk(), window=3)
@@ -429,6 +466,8 @@ def test_who_has_closed_its_half_has_what_it_sent_before_taken_in_turns(run: Run
         while not wire.said:
             here.desk.answer(7)
             await turns(1)
+            # Nothing comes any more.
+            assert not wire.reads
         assert len(wire.pdus()) == 3 * TURN
         assert wire.said == ["closed"]
 

@@ -242,7 +242,7 @@ def test_an_end_of_file_leaves_time_for_what_is_under_way(said: Any) -> None:
     said(session)
     # It cannot answer the delivery any more, but it may read the answer to what it asked.
     assert session.receive_end(NOW) == [Answered("a", None)]
-    assert (session.ending, session.room) == (None, 0)
+    assert (session.ending, session.room, session.leaving) == (None, 0, True)
     session.respond_submit(1, 0, "11")
     session.respond_submit(2, 0, "22")
     assert [type(pdu) for pdu in said(session)] == [SubmitSmResp, SubmitSmResp]
