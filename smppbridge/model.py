@@ -250,7 +250,8 @@ LEG = 10**18
 class Message(msgspec.Struct, gc=False, kw_only=True):
     """An accepted message: what came in, what it means, and how far it has come.
 
-    Only `progress` is ever replaced; everything else is settled with the SUBMIT_SM_RESP.
+    Only `progress` is ever replaced; everything else is settled with the SUBMIT_SM_RESP, but for what a REPLACE_SM puts
+    in its place while it waits (`Store.replace`).
     """
 
     id: int

@@ -10,7 +10,7 @@ kept, and the store refuses everything else until it is opened again (ARCHITECTU
 `temporary`.
 
 A `Message` that was given to a store or came from one is not changed any more, by neither side: what changes a message
-is `apply`, and it returns a new one. So a store may keep it, and nobody sees a state that is not durable.
+is `apply` or `replace`, and they return a new one. So a store may keep it, and nobody sees a state that is not durable.
 Ids grow with time (`smppbridge.ids`): a store may take a higher id for a later message.
 """
 
@@ -237,8 +237,8 @@ class Store(Protocol):
 
     async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
         """Put another command and other times in the place of a message, in one transaction with a "replaced" line: it
-        is WAITING then, due as the replacement says. Only one that is WAITING, or READY or SENDING and recalled: None
-        where it is neither, or not there."""
+        is WAITING then, due as the replacement says, as if it had not been tried. Only one that is WAITING, or READY or
+        SENDING and recalled, and on the first leg of its route: None where it is not, or not there."""
 
     async def next_due(self) -> Millis:
         """When the earliest WAITING, SENT or DOUBT message is due; 0 if there is none."""
