@@ -189,6 +189,7 @@ MISTAKES = [
     ('password = "demo"', "password = 'demo'\nbind_types = ['transmitter']\noutbind = { address = 'client.example:2775' }", "[accounts.demo.outbind]: bind_types lets it bind as transmitter only: nothing could be delivered"),
     ('password = "demo"', "password = 'demo'\nclient_certificates = ['a']\noutbind = { address = '127.0.0.1:1' }", "[accounts.demo.outbind]: client_certificates asks for TLS, and a call is plain TCP"),
     ("[[routes]]", "[accounts.demo.outbind]\naddress = '127.0.0.1:1'\npassword = 'пароль'\n[[routes]]", "[accounts.demo.outbind] password = ***: expected printable ASCII characters"),
+    ("[[routes]]", "[accounts.demo.outbind]\naddress = '127.0.0.1:1'\npassword = 'ninechars'\n[[routes]]", "[accounts.demo.outbind] password = ***: expected a text of at most 8 characters"),
     ("[[routes]]", "[accounts.demo.outbind]\naddress = '127.0.0.1:1'\nretry = '10ms'\n[[routes]]", '[accounts.demo.outbind] retry = "10ms": expected at least 1 second'),
     ('password = "demo"', "password_hash = 'S3CRET'", "[accounts.demo] password_hash = ***: expected scrypt$n$r$p$salt$hash, as `smppbridge hash-password` writes it"),
     ('adapter = "sandbox"', 'adapter = "picky"', "[providers.sandbox]: expected login and password, or apikey"),
