@@ -39,6 +39,8 @@ _TILDE, _ESCAPE, _GSM_TILDES = b"~", b"\x1b", b"\x1b=\x1b=\x1b="
 
 # smsc.ru's coding × 4: 0 the default alphabet, 4 eight bits (ISO-8859-1 if that is text).
 _DEFAULT, _EIGHT_BIT = 0, 4
+# SMPP 3.4 §5.2.19.
+_ASCII = 1
 
 # The answers of `pdu` for every data_coding, because one of them is wanted for every message.
 _IS_DEFAULT, _IS_UCS2, _IS_FLASH = (tuple(map(asked, range(256))) for asked in (is_default, is_ucs2, is_flash))
@@ -87,6 +89,9 @@ class Reader:
             return Binary(data=body, data_coding=data_coding)
         elif is_text(_EIGHT_BIT, body):
             text = _decoded(body, data_coding)
+        elif data_coding == _ASCII and not (conventions and self._form(body) is _ISO):
+            # node-smpp and others say ASCII and write GSM 03.38: what ASCII has no text for was meant so.
+            text = _decoded(body, _DEFAULT)
         elif conventions and self._prefix_octets.match(body):
             # Data for a handset would not begin like this; GSM 03.38 under a wrong data_coding does.
             raise Malformed("the prefix says text but there are control octets; GSM 03.38 goes with data_coding 0")

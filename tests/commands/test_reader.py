@@ -126,11 +126,33 @@ def test_eight_bits_are_text_when_they_can_be(body, command):
     assert take(body, 4) == command
 
 
-@pytest.mark.parametrize("data_coding", [1, 3, 4])
-@pytest.mark.parametrize("body", [b"\x11\x11VIBER\x11\x11: Hi", b"__VIBER__: Hi\x00"])
+@pytest.mark.parametrize(
+    ("body", "data_coding"),
+    [
+        (b"\x11\x11VIBER\x11\x11: Hi", 3),
+        (b"\x11\x11VIBER\x11\x11: Hi", 4),
+        (b"__VIBER__: Hi\x00", 1),
+        (b"__VIBER__: Hi\x00", 3),
+        (b"__VIBER__: Hi\x00", 4),
+    ],
+)
 def test_a_prefix_among_control_octets_is_refused(body, data_coding):
     with pytest.raises(Malformed, match=r"GSM 03\.38 goes with data_coding 0"):
         take(body, data_coding)
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        (b"\x11\x11VIBER\x11\x11: Hi\x00", Viber(text="Hi@")),
+        (b"a\n\x1b=\x1b=\x1b=\nnote", Sms(text="a", comment="note")),
+        (b"\x02 5", Sms(text="$ 5")),
+        (b"@ {_} $ 5", Sms(text="@ {_} $ 5")),
+    ],
+)
+def test_gsm_03_38_under_the_name_of_ascii(body, command):
+    """node-smpp encodes so: data_coding 1, and octets of GSM 03.38."""
+    assert take(body, 1) == command
 
 
 @pytest.mark.parametrize("data_coding", [0x02, 0x14, 0x15, 0xF4, 0xF5, 0xF7])
