@@ -290,6 +290,11 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
         _check_status("flood_status", account.flood_status, place, said)
         _check_limits(account, place, said)
         _check_certificates(name, account, tables, said)
+        if not account.dialect.receipt_tlvs and not re.search(r"\{stat[e}]", account.dialect.receipt_text):
+            said.warning(
+                (*place, "dialect", "receipt_text"),
+                "neither {stat} nor {state}, and no TLVs: nobody could tell what became of a message",
+            )
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
         if account.outbind is not None:

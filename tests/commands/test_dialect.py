@@ -75,6 +75,14 @@ def test_what_is_no_text(number: int, told: int) -> None:
     assert reading(b"text", number, **{f"_{number}": "binary"}) == Binary(data=b"text", data_coding=told)
 
 
+def test_what_comes_under_4_is_data_to_who_keeps_to_the_specification() -> None:
+    asked: dict[str, Any] = {"data_coding": 4, "has_udh": False, "destination": "79991234567"}
+    asked |= {"alphabet": Alphabet.GSM, "conventions": True}
+    for profile in ("smsc.ru", "kannel", "jasmin"):
+        assert reader_for(Dialect(like=profile))(b"text", **asked) == Sms(text="text")
+    assert reader_for(Dialect(like="spec"))(b"text", **asked) == Binary(data=b"text", data_coding=4)
+
+
 def test_data_in_eight_bits_keeps_its_number() -> None:
     assert reading(b"\x01\x02", 0xF6, _246="eight_bit") == Binary(data=b"\x01\x02", data_coding=0xF6)
 

@@ -237,6 +237,26 @@ def test_a_warning_of_a_long_password_is_for_those_who_cannot_cut_it(tmp_path: P
         assert any("longer than the 8 characters" in str(warning) for warning in checked.warnings) is warned
 
 
+@pytest.mark.parametrize(
+    ("said", "warned"),
+    [
+        ({"receipt_text": "id:{id}", "receipt_tlvs": "false"}, True),
+        ({"receipt_text": "id:{id} {stat}", "receipt_tlvs": "false"}, False),
+        ({"receipt_text": "id:{id} {state}", "receipt_tlvs": "false"}, False),
+        ({"receipt_text": "id:{id}", "receipt_tlvs": "true"}, False),
+    ],
+)
+def test_a_warning_of_receipts_that_say_nothing(said: dict[str, str], warned: bool, tmp_path: Path) -> None:
+    path = tmp_path / "smppbridge.toml"
+    path.write_text(
+        '[accounts.demo]\npassword = "demo"\nallowed_networks = ["127.0.0.1"]\n[accounts.demo.dialect]\n'
+        f'receipt_text = "{said["receipt_text"]}"\nreceipt_tlvs = {said["receipt_tlvs"]}\n'
+        '[providers.sandbox]\nadapter = "sandbox"\n[[routes]]\nproviders = ["sandbox"]\n'
+    )
+    warnings = [str(warning) for warning in check(path).warnings]
+    assert any("[accounts.demo.dialect] receipt_text" in warning for warning in warnings) is warned
+
+
 # Reading it again ----------------------------------------------------------------------------------------------------
 
 

@@ -294,6 +294,7 @@ def test_the_commands_speak_every_dialect(start):
             explained = CliRunner().invoke(app, ["explain", text, "--config", str(gateway.path)])
             assert explained.exit_code == 0, explained.output
             assert text[:5] in explained.output
+            assert ("gsm_packed to this account" in explained.output) is ("gsm_packed" in dialect and text.isascii())
             sent = CliRunner().invoke(app, ["send", text, "--to", "79991234567", "--config", str(gateway.path)])
             assert sent.exit_code == 0, sent.output
 
