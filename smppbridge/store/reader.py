@@ -100,7 +100,9 @@ class Reader:
 
     def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
         keys = ask(self._db, "sets_to_settle", (before, limit))
-        return [[rows.part(row) for row in ask(self._db, "held_set", key)] for key in keys]
+        # One that was joined between the two looks is empty, and no longer held.
+        sets = ([rows.part(row) for row in ask(self._db, "held_set", key)] for key in keys)
+        return [parts for parts in sets if parts]
 
     def due(self, now: Millis, limit: int, priorities: Sequence[int]) -> Sequence[int]:
         """WAITING messages that are due: highest priority, then longest due."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
@@ -46,6 +47,8 @@ class Parts:
         self._station = station
         #: Sets that are being joined, by the id of the part that made them whole.
         self._deciding: dict[int, asyncio.Future[None]] = {}
+        #: Sets that a part is coming to at this moment, and how many: `sweep` leaves them alone.
+        self._coming: Counter[_Set] = Counter()
 
     async def take(
         self, link: Link, account: AccountState, pdu: SubmitSm, frame: bytes, segment: Segment, now: Millis
@@ -70,6 +73,7 @@ class Parts:
         station = self._station
         request = request_of(frame)
         station.begun(account)
+        self._coming[_set_of(part)] += 1
         try:
             # Rather now than after the others were acknowledged.
             account.judge_addresses(pdu.destination_addr, pdu.source_addr)
@@ -96,6 +100,7 @@ class Parts:
             status = CommandStatus.ESME_RSYSERR
             station.refuse(link, account, pdu.sequence_number, status, "a mistake of the gateway", request)
         finally:
+            self._coming -= Counter([_set_of(part)])
             station.done(account)
 
     async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> None:
@@ -132,6 +137,11 @@ class Parts:
                 account, [part for part in parts if part.id != last], MessageState.REJECTED, refusal.reason, now
             )
             raise
+        except StoreFailed:
+            # The part is refused, so it must not be found whole later (promise 2): as far as the store still can.
+            with contextlib.suppress(StoreFailed):
+                await self._station.store.drop_parts([part for part in parts if part.id == last])
+            raise
         self._station.outlet.offer(message)
         if self._station.journal.open(1):
             self._station.say_accepted(message, parts=len(parts))
@@ -167,6 +177,9 @@ class Parts:
         verdict = await self._station.store.join(message, parts)
         if isinstance(verdict, StoreFailed):
             raise verdict
+        if verdict is not None:
+            # They went into a message since they were looked up.
+            return
         self._station.applied(
             await self._station.store.apply([Settled(id=message.id, state=state, reason=reason)], now)
         )
@@ -176,6 +189,8 @@ class Parts:
         from time to time."""
         now = self._station.clock()
         for parts in await self._station.store.held_parts(now, 1000):
+            if _set_of(parts[0]) in self._coming:
+                continue
             name = parts[0].account
             account = self._station.accounts.get(name)
             if account is None:
@@ -188,6 +203,14 @@ class Parts:
             else:
                 reason = f"{len(parts)} of {parts[0].total} parts came in time"
                 await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
+
+
+#: What parts of one message have in common (`Store.hold`).
+_Set: TypeAlias = tuple[str, str, str, int, int]
+
+
+def _set_of(part: Part) -> _Set:
+    return part.account, part.source, part.destination, part.reference, part.total
 
 
 def _speaking_for(parts: Sequence[Part], message: Message, receipts: str) -> Message:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +18,10 @@ from pdu import CommandId, CommandStatus, DataSm, MessageState, SubmitSm, Tag, T
 from smppbridge.config import AccountConfig
 from smppbridge.ids import IdGenerator
 from smppbridge.journal import Journal
-from smppbridge.model import Message, Notify, Progress
+from smppbridge.model import Message, Notify, Part, Progress
 from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
-from smppbridge.store.base import Applied
+from smppbridge.store.base import Applied, Held, StoreFailed, Verdict
 from smppbridge.store.sqlite import SqliteStore
 from smppbridge.submission import Submission
 
@@ -73,6 +73,28 @@ class Outlet:
         return True
 
 
+class Disk(SqliteStore):
+    """One that can be too full for whole messages, and on which things happen at the worst moment."""
+
+    full = False
+    #: Is done once a part is safe and before anybody knows.
+    after_hold: Callable[[], Awaitable[None]] | None = None
+    #: What was held just before a message was joined.
+    seen: Sequence[Sequence[Part]] = ()
+
+    async def hold(self, part: Part) -> Held:
+        held = await super().hold(part)
+        if self.after_hold is not None:
+            await self.after_hold()
+        return held
+
+    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+        if self.full:
+            return StoreFailed("the disk is full", temporary=True)
+        self.seen = await super().held_parts(0, 10)
+        return await super().join(message, parts)
+
+
 class Life:
     """A gateway's middle from one start to the next, over what the one before left on disk."""
 
@@ -86,7 +108,7 @@ class Life:
         self.told: Counter[tuple[int, MessageState]] = Counter()
 
     async def start(self) -> None:
-        self.store = SqliteStore(self.path, clock=lambda: self.now)
+        self.store = Disk(self.path, clock=lambda: self.now)
         await self.store.open()
         self.station = Submission(
             accounts={"demo": self.config},
@@ -123,6 +145,11 @@ class Life:
         else:
             self.station.asked(link, pdu, encode(pdu))
         return await answer
+
+    async def sweeps(self) -> None:
+        """Looks at the parts that are held while others come, as is done from time to time."""
+        for _ in range(5):
+            await self.station.parts.sweep()
 
     async def expire(self) -> None:
         self.now += int(self.config.parts_timeout * 1000) + 1
@@ -277,6 +304,54 @@ def test_addresses_that_are_not_allowed_are_refused_with_the_first_part() -> Non
     walk(road, destinations=("380*",), per_minute=1)
 
 
+def test_a_last_part_that_the_disk_had_no_room_for_was_not_taken() -> None:
+    async def road(life: Life) -> None:
+        one, two = (part("sar", 7, 2, number, piece) for number, piece in enumerate(pieces(2), 1))
+        status, id = await life.send(one)
+        assert status == 0
+        life.store.full = True
+        status, _ = await life.send(two)
+        assert status == CommandStatus.ESME_RMSGQFUL
+        life.store.full = False
+        await life.restart()
+        # It was refused, so nothing is whole, whoever looks.
+        assert life.outlet.sent == []
+        status, second = await life.send(two)
+        assert status == 0
+        assert [message.part_ids for message in life.outlet.sent] == [(int(id), int(second))]
+
+    walk(road)
+
+
+def test_a_set_that_is_being_joined_is_left_alone_by_who_looks_at_what_is_held() -> None:
+    async def road(life: Life) -> None:
+        life.store.after_hold = life.station.parts.sweep
+        for number, piece in enumerate(pieces(2), 1):
+            assert (await life.send(part("sar", 7, 2, number, piece)))[0] == 0
+        assert len(life.outlet.sent) == 1
+        assert life.told == {}
+
+    walk(road)
+
+
+def test_a_set_that_was_joined_since_it_was_looked_up_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def road(life: Life) -> None:
+        for number, piece in enumerate(pieces(2), 1):
+            assert (await life.send(part("sar", 7, 2, number, piece)))[0] == 0
+        [stale] = life.store.seen
+        assert len(stale) == 2
+
+        async def held_parts(*_: object) -> Sequence[Sequence[Part]]:
+            return [stale]
+
+        monkeypatch.setattr(life.store, "held_parts", held_parts)
+        await life.station.parts.sweep()
+        assert len(life.outlet.sent) == 1
+        assert life.told == {}
+
+    walk(road)
+
+
 @pytest.mark.parametrize(("counts", "passes"), [("each", 2), ("once", 5)])
 def test_a_long_message_counts_by_parts_or_once(counts: str, passes: int) -> None:
     async def road(life: Life) -> None:
@@ -341,7 +416,8 @@ def test_joined_once_sent_once_and_every_acknowledged_part_hears_once(data: st.D
                 for message, number in burst
                 for way, piece in [parts[message, number]]
             ]
-            for one, (status, id) in zip(burst, await asyncio.gather(*sent), strict=True):
+            *answers, _ = await asyncio.gather(*sent, life.sweeps())
+            for one, (status, id) in zip(burst, answers, strict=True):
                 assert status == 0
                 # A part sent again has the same id.
                 assert ids.setdefault(one, int(id)) == int(id)
