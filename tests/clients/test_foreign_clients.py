@@ -137,7 +137,7 @@ def test_node_smpp_is_told_why_it_is_refused(start: Any, node: Callable[[Any], N
 @pytest.mark.journey
 def test_node_smpp_sends_to_many_and_asks_and_takes_back(start: Any, node: Callable[[Any], Node]) -> None:
     client = node(start())
-    numbers = ["79990000011", "79990000012", "nobody"]
+    numbers = ["79991110031", "79991110032", "nobody"]
     many = client.ask(
         "submit_multi",
         source_addr="TEST",
