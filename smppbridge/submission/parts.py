@@ -73,7 +73,8 @@ class Parts:
         station = self._station
         request = request_of(frame)
         station.begun(account)
-        self._coming[_set_of(part)] += 1
+        coming = _set_of(part)
+        self._coming[coming] += 1
         try:
             # Rather now than after the others were acknowledged.
             account.judge_addresses(pdu.destination_addr, pdu.source_addr)
@@ -100,7 +101,9 @@ class Parts:
             status = CommandStatus.ESME_RSYSERR
             station.refuse(link, account, pdu.sequence_number, status, "a mistake of the gateway", request)
         finally:
-            self._coming -= Counter([_set_of(part)])
+            self._coming[coming] -= 1
+            if not self._coming[coming]:
+                del self._coming[coming]
             station.done(account)
 
     async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> None:
