@@ -65,6 +65,12 @@ def test_it_waits_for_ready_reloads_and_watches() -> None:
     assert values("KillSignal") == ["SIGTERM"]
 
 
+def test_its_control_socket_has_a_place_that_nobody_else_sees() -> None:
+    assert values("StateDirectory") == ["smppbridge"]
+    assert values("StateDirectoryMode") == ["0700"]
+    assert "AF_UNIX" in values("RestrictAddressFamilies")[0].split()
+
+
 def test_every_sandboxing_group_has_a_reason_above_it() -> None:
     lines = UNIT.read_text(encoding="utf-8").splitlines()
     section = lines[lines.index("[Service]") + 1 : lines.index("[Install]")]
