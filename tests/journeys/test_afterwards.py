@@ -4,6 +4,8 @@ import re
 import time
 
 import pytest
+import smpplib.client
+import smpplib.smpp
 
 from pdu import (
     CancelSm,
@@ -93,6 +95,33 @@ def test_a_query_tells_how_far_a_message_has_come(start, connect):
     assert abs(ended - message.progress.done_at / 1000) < 0.2
     answer = query(esme, absent)
     assert (answer.message_state, answer.error_code) == (MessageState.UNDELIVERABLE, 6)
+
+
+def test_smpplib_asks_and_reads_the_answer(start, connect):
+    gateway = start()
+    client = smpplib.client.Client("127.0.0.1", gateway.port, allow_unknown_opt_params=True)
+    client.connect()
+    try:
+        client.bind_transceiver(system_id="demo", password="demo")
+        fields = {"source_addr": "TEST", "destination_addr": "79991234567", "registered_delivery": 0}
+        client.send_message(short_message=b"hello", schedule_delivery_time=LATER, **fields)
+        id = client.read_pdu().message_id.decode("ascii")
+
+        def state():
+            client.query_message(message_id=id, source_addr_ton=0, source_addr_npi=0, source_addr="TEST")
+            answer = client.read_pdu()
+            assert (answer.command, answer.message_id.decode("ascii")) == ("query_sm_resp", id)
+            return answer.message_state, bool(answer.final_date)
+
+        assert state() == (MessageState.ENROUTE, False)
+        other = connect(gateway)
+        other.bind()
+        assert cancel(other, id) == ROK
+        assert state() == (MessageState.DELETED, True)
+        client.query_message(message_id="1", source_addr_ton=0, source_addr_npi=0, source_addr="TEST")
+        assert client.read_pdu().status == QUERYFAIL
+    finally:
+        client.disconnect()
 
 
 def test_a_client_of_3_4_hears_of_no_state_that_it_does_not_know(start, connect):
