@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -138,12 +139,12 @@ class Dialect(BaseModel):
             said["data_codings"] = {**profile.get("data_codings", {}), **meant}
         return said
 
-    @property
+    @cached_property
     def write_response_id(self) -> Callable[[int], str]:
         """A message id as responses have it; `str` itself for the commonest form."""
         return _writer(self.response_ids, self.response_id_length)
 
-    @property
+    @cached_property
     def write_receipt_id(self) -> Callable[[int], str]:
         """A message id as receipts have it."""
         return _writer(self.receipt_ids, self.receipt_id_length)

@@ -19,7 +19,7 @@ from pdu.receipt import readable
 from ..config import AccountConfig, Dialect
 from ..config.dialects import APPENDIX_B, DateForm
 from ..lifecycle import FINAL_STATES
-from ..model import HlrResult, Kind, Message, Millis, Receipt, Sms, text_of
+from ..model import HlrResult, Kind, Message, Receipt, Sms, text_of
 from .data_sm import carries_data_sm
 
 #: SMPP 3.4 §5.2.12: bits 5-2 of esm_class.
@@ -81,7 +81,8 @@ def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_vers
 def receipt_text(receipt: Receipt, id: int, timezone: str, dialect: Dialect) -> str:
     """The line itself; ASCII, so that it reads the same in every default alphabet."""
     message = receipt.message
-    told = dialect.write_receipt_id(id)
+    told, dates = dialect.write_receipt_id(id), dialect.receipt_dates
+    step = _STEPS[dates]
     if message.kind is Kind.HLR and receipt.state in FINAL_STATES:
         found = receipt.hlr or HlrResult()
         return HlrReceiptText(
@@ -102,8 +103,8 @@ def receipt_text(receipt: Receipt, id: int, timezone: str, dialect: Dialect) -> 
         id=told,
         sub=parts,
         dlvrd=parts if receipt.state is MessageState.DELIVERED else 0,
-        submit_date=_date(message.accepted_at, timezone, dialect.receipt_dates),
-        done_date=_date(receipt.done_at, timezone, dialect.receipt_dates),
+        submit_date=_date(message.accepted_at // step, timezone, dates),
+        done_date=_date(receipt.done_at // step, timezone, dates),
         stat=STAT[receipt.state],
         err=receipt.err,
         text=text_of(message.command),
@@ -158,16 +159,12 @@ def vendor_type(message: Message) -> int:
     return VENDOR_TYPE[message.kind]
 
 
-def _date(at: Millis, timezone: str, form: DateForm) -> str:
-    """Appendix B dates are YYMMDDhhmm, and some clients want more. One second, or one minute where that is all that is
-    told, is formatted once however many receipts it holds."""
-    return _formatted(at // 1000 if form.endswith("ss") else at // 60_000 * 60, timezone, form)
-
-
 @lru_cache(maxsize=256)
-def _formatted(second: int, timezone: str, form: DateForm) -> str:
+def _date(steps: int, timezone: str, form: DateForm) -> str:
+    """Appendix B dates are YYMMDDhhmm, and some clients want more. One minute, or one second where that is told, is
+    formatted once however many receipts it holds."""
     zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
-    return datetime.fromtimestamp(second, zone).strftime(_DATES[form])
+    return datetime.fromtimestamp(steps * _STEPS[form] // 1000, zone).strftime(_DATES[form])
 
 
 _DATES: dict[DateForm, str] = {
@@ -176,6 +173,8 @@ _DATES: dict[DateForm, str] = {
     "YYYYMMDDhhmm": "%Y%m%d%H%M",
     "YYYYMMDDhhmmss": "%Y%m%d%H%M%S",
 }
+#: Milliseconds after which a date reads otherwise.
+_STEPS: dict[DateForm, int] = {form: 1000 if form.endswith("ss") else 60_000 for form in _DATES}
 
 
 def vendor_status(state: MessageState) -> int:
