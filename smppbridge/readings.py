@@ -36,11 +36,6 @@ async def reading(gateway: Gateway) -> Reading:
             ("submit_window",): smpp.stats.pdus.full,
             **{(reason,): count for reason, count in smpp.stats.paused.items()},
         },
-        "smppbridge_bad_pdus": {(): smpp.stats.pdus.bad},
-        "smppbridge_reading_paused": {
-            ("submit_window",): smpp.stats.pdus.full,
-            **{(reason,): count for reason, count in smpp.stats.paused.items()},
-        },
         "smppbridge_messages_accepted": {(name,): state.accepted for name, state in accounts.items()},
         "smppbridge_messages_resent": {(name,): state.resent for name, state in accounts.items()},
         "smppbridge_messages_pending": {(name,): state.pending for name, state in accounts.items()},

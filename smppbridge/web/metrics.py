@@ -42,8 +42,6 @@ METRICS = (
     Declared("smppbridge_pdus", "counter", "PDUs by direction and command.", ("direction", "command")),
     Declared("smppbridge_bad_pdus", "counter", "PDUs that no client should send."),
     Declared("smppbridge_reading_paused", "counter", "Times that a client was not read from for a while.", ("reason",)),
-    Declared("smppbridge_bad_pdus", "counter", "PDUs that no client should send."),
-    Declared("smppbridge_reading_paused", "counter", "Times that a client was not read from for a while.", ("reason",)),
     Declared("smppbridge_messages_accepted", "counter", "SUBMIT_SM answered with status 0.", ("account",)),
     Declared("smppbridge_messages_resent", "counter", "Resends answered with the first id.", ("account",)),
     Declared("smppbridge_messages_refused", "counter", "SUBMIT_SM refused, by status.", ("account", "status")),
