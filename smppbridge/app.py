@@ -104,7 +104,7 @@ class Gateway:
         self.outbox = Outbox(
             accounts=config.accounts, store=self.store, bound=self.bound, clock=self.clock, journal=self.journal
         )
-        self.watch = Watch(config.accounts)
+        self.watch = Watch(config.accounts, self.store.any_absent)
         self.handlers = Handlers(accounts=config.accounts, store=self.store, clock=self.clock)
         self.dispatcher = Dispatcher(
             config=config.providers,

@@ -11,7 +11,7 @@ and nothing answers it, so one that a broken connection swallows is not sent aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pdu import AlertNotification, MessageState, PduError, Tag, decode, tlv
 
@@ -28,25 +28,29 @@ _AVAILABLE = tlv(Tag.MS_AVAILABILITY_STATUS, 0)
 
 
 class Watch:
-    """What has to be remembered and told since the last look. It gathers, so that a message costs next to nothing and
-    the store is asked once for many."""
+    """What has to be remembered and told since the last look. It gathers, so that the store is asked once for many, and
+    a message that is delivered costs nothing where nobody waits for anybody."""
 
-    def __init__(self, accounts: Mapping[str, AccountConfig]) -> None:
+    def __init__(self, accounts: Mapping[str, AccountConfig], any_absent: Callable[[], bool]) -> None:
+        """`any_absent` says whether anybody is remembered already (`Store.any_absent`)."""
         self.accounts = accounts
+        self._any_absent = any_absent
         self._absent: dict[tuple[str, str], Absent] = {}
         self._reached: set[str] = set()
 
     def ended(self, messages: Sequence[Message]) -> None:
         """These have just reached their final states, in this order."""
+        listens = bool(self._absent) or self._any_absent()
         for message in messages:
             progress = message.progress
             if progress.state is MessageState.DELIVERED:
-                if (progress.channel or message.kind.value) in _REACHES:
+                if listens and (progress.channel or message.kind.value) in _REACHES:
                     self.met(bare(message.destination))
             elif progress.err and self._wanted(message):
                 one = _absent(message)
                 self._absent[one.account, one.subscriber] = one
                 self._reached.discard(one.subscriber)
+                listens = True
 
     def _wanted(self, message: Message) -> bool:
         config = self.accounts.get(message.account)

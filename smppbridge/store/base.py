@@ -272,6 +272,9 @@ class Store(Protocol):
     async def absent(self, subscribers: Sequence[Absent]) -> None:
         """Remember whom an account is to be told of; the same account and subscriber once, the latest."""
 
+    def any_absent(self) -> bool:
+        """Whether anybody is to be told of anybody, at once: asked for every batch of messages that end."""
+
     async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
         """These (numbers without plus) can be reached: who is to hear of it gets a row of the outbox with
         `Incoming.alert`, in the transaction that forgets the wish. Cheap where nobody has one."""

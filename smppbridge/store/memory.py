@@ -286,6 +286,9 @@ class MemoryStore:
         self._check()
         self._absent.update(((one.subscriber, one.account), one) for one in subscribers)
 
+    def any_absent(self) -> bool:
+        return bool(self._absent)
+
     async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
         self._check()
         found = [one for (subscriber, _), one in self._absent.items() if subscriber in subscribers]

@@ -206,8 +206,11 @@ class SqliteStore:
         finally:
             self._absent -= 1
 
+    def any_absent(self) -> bool:
+        return bool(self._absent or self._ledger.has_absent)
+
     async def reachable(self, subscribers: Sequence[str], now: Millis) -> Sequence[Arrival]:
-        if not subscribers or not (self._absent or self._ledger.has_absent):
+        if not subscribers or not self.any_absent():
             return []
         return await self._ask(Ledger.reachable, (subscribers, now), len(subscribers))
 

@@ -36,8 +36,8 @@ def message(state=MessageState.UNDELIVERABLE, err=6, to="+79991230004", account=
     )
 
 
-def watch(**account):
-    return Watch({"demo": AccountConfig(password="x", allowed_networks=(), **account)})
+def watch(anybody=True, **account):
+    return Watch({"demo": AccountConfig(password="x", allowed_networks=(), **account)}, lambda: anybody)
 
 
 DELIVERED = {"state": MessageState.DELIVERED, "err": 0}
@@ -104,6 +104,18 @@ def test_what_says_that_a_subscriber_can_be_reached(values, reached):
     here = watch(alerts="never")
     here.ended([message(**values)])
     assert here.take()[1] == (["79991230004"] if reached else [])
+
+
+def test_nothing_is_gathered_where_nobody_waits():
+    here = watch(anybody=False)
+    here.ended([message(**DELIVERED)])
+    assert here.take() == ([], [])
+    # Somebody does since a moment ago, and the store does not know it yet.
+    here.ended([message(), message(**DELIVERED)])
+    assert [len(what) for what in here.take()] == [1, 1]
+    here.ended([message()])
+    here.ended([message(**DELIVERED)])
+    assert [len(what) for what in here.take()] == [1, 1]
 
 
 def test_the_last_that_was_heard_counts():

@@ -1411,6 +1411,7 @@ def absent(subscriber: str = "380501234567", **fields: Any) -> Absent:
 def test_who_waits_for_a_subscriber_is_told_once(engine: Any) -> None:
     async def road(store: Store) -> None:
         assert list(await store.reachable(["380501234567"], NOW)) == []
+        assert not store.any_absent()
         await store.absent([absent(), absent(account="other"), absent("2"), absent("3")])
         await store.absent([absent(source="shop", source_ton=1, source_npi=1, at=NOW + 1)])
 
@@ -1430,9 +1431,11 @@ def test_who_waits_for_a_subscriber_is_told_once(engine: Any) -> None:
         assert (await store.stats()).outbox == {"demo": 2, "other": 1}
 
     async def after_a_restart(store: Store) -> None:
+        assert store.any_absent()
         assert [type(row) for row in await store.receipts("other", 0, 10)] == [Arrival]
         assert [alert.incoming.source for alert in await store.reachable(["3"], NOW + 3)] == ["+3"]
         assert list(await store.reachable(["3"], NOW + 3)) == []
+        assert not store.any_absent()
 
     engine.walk(road, again, after_a_restart)
 
@@ -1441,6 +1444,7 @@ def test_a_wish_is_seen_by_whoever_asks_after_it(engine: Any) -> None:
     async def road(store: Store) -> None:
         wished = asyncio.create_task(store.absent([absent()]))
         await asyncio.sleep(0)
+        assert store.any_absent()
         assert len(await store.reachable(["380501234567"], NOW)) == 1
         await wished
 
