@@ -334,9 +334,6 @@ class Session:
             return None
         return max(self._held_until - now, 0)
 
-    def _must_wait(self, now: int) -> bool:
-        return self._stopped or self.full or now < self._held_until
-
     @property
     def full(self) -> bool:
         """Whether the client has to wait for answers of ours."""
@@ -344,12 +341,12 @@ class Session:
 
     def _read(self, now: int) -> list[Event]:
         events: list[Event] = []
-        if self._must_wait(now):
-            self.paused = self.ending is None
-            return events
         # What is taken in one turn cannot overfill the window: that is looked at once a turn and not with each PDU.
         room = self._submit_window - self.submitted + self.responded
-        may_take = room > 0
+        may_take, stopped = room > 0, self._stopped
+        if stopped or now < self._held_until or not (may_take or self._throttles):
+            self.paused = self.ending is None
+            return events
         turn = room if 0 < room < TURN else TURN
         next_frame = self._framer.next if self.tap is None else self._next_seen
         submits = taken = 0
