@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdu import MessageState, SubmitSm, Tag, Tlv, encode, tlv
+from pdu import DataSm, MessageState, SubmitSm, Tag, Tlv, encode, tlv
 from smppbridge.config import AccountConfig
 from smppbridge.delivery.alerts import Watch, alert_notification
 from smppbridge.model import Incoming, Kind, Message, Notify, Progress, Sms, Stage
@@ -51,6 +51,7 @@ DELIVERED = {"state": MessageState.DELIVERED, "err": 0}
         ({}, {"tlvs": []}, False),
         ({}, {"tlvs": [tlv(Tag.SET_DPF, 0)]}, False),
         ({}, {"tlvs": [Tlv(Tag.SET_DPF, b"\1\1\1")]}, False),
+        ({}, {"pdu": encode(DataSm(sequence_number=1, destination_addr="7", tlvs=ASKED))}, True),
         ({}, {"pdu": b"no PDU"}, False),
         ({}, {"err": 1}, False),
         ({}, {"err": 0}, False),
