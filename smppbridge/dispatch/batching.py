@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from typing import Any
 
 from ..model import Message, Millis
@@ -125,6 +125,26 @@ class Queue:
                 if alive:
                     level[group] = alive
                 else:
+                    del level[group]
+                if not negated and group in self._full and not self._fills(group):
+                    del self._full[group]
+            if not level:
+                self._drop(negated)
+        self._size -= len(found)
+        return found
+
+    def take_these(self, ids: Container[int], wanted: Callable[[Message], bool]) -> list[Message]:
+        """A few of them, by their ids and as far as this holds, in order of priority. Looks through the whole queue
+        and moves nothing that stays: a millisecond or two for 20,000 messages."""
+        found: list[Message] = []
+        for negated in tuple(self._order):
+            level = self._levels[negated]
+            for group, lot in list(level.items()):
+                taken = [(place, one) for place, one in enumerate(lot) if one.id in ids and wanted(one)]
+                found.extend(one for _, one in taken)
+                for place, _ in reversed(taken):
+                    del lot[place]
+                if not lot:
                     del level[group]
                 if not negated and group in self._full and not self._fills(group):
                     del self._full[group]

@@ -345,7 +345,7 @@ class Lane:
 
     def recall(self, ids: Container[int]) -> list[Message]:
         """Take these out of the queue and let go of them. What is in doubt stays: a provider may have it."""
-        found = self._queue.take_out(lambda queued: queued.id in ids and queued.progress.stage is not Stage.DOUBT)
+        found = self._queue.take_these(ids, lambda queued: queued.progress.stage is not Stage.DOUBT)
         if found:
             self._let_go(found)
             if self.behind and self.hungry:

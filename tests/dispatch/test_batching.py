@@ -125,6 +125,20 @@ def test_what_was_taken_out_fills_no_batch(message: Make) -> None:
     assert ids(queue.drain()) == [2]
 
 
+def test_a_few_are_taken_by_their_ids(message: Make) -> None:
+    queue = Queue(2)
+    for id, group, priority in ((1, "a", 0), (2, "a", 0), (3, "a", 0), (4, "b", 0), (5, "b", 2), (6, "c", 0)):
+        queue.push(message(id, priority=priority), group)
+    assert ids(queue.take_these({1, 3, 4, 5, 99}, lambda one: one.id != 4)) == [5, 1, 3]
+    assert len(queue) == 3
+    assert not queue.urgent
+    # Fewer than a batch are left, and nothing of a group that is empty.
+    assert queue.take_full(2) == (None, [])
+    assert ids(queue.take_these({6}, lambda one: True)) == [6]
+    assert [(group, ids(batch)) for group, batch in (queue.take(2), queue.take(2))] == [("a", [2]), ("b", [4])]
+    assert (len(queue), queue.take_these({1}, lambda one: True)) == (0, [])
+
+
 def test_it_knows_whether_anything_is_urgent(filled: Fill) -> None:
     assert not Queue().urgent
     queue = filled((1, "a", 0), (2, "a", 3))

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from smppbridge.lifecycle import FINAL_STATES, Began
+from pdu import MessageState
+from smppbridge.lifecycle import FINAL_STATES, Began, Cancelled
 from smppbridge.model import Message, Stage, StatusReport
 from smppbridge.providers.base import WhenInDoubt
 from smppbridge.store.base import StoreFailed
@@ -70,8 +71,29 @@ def test_whatever_happens(road: Any, told: Any, message: Make, seed: int) -> Non
     failures = {dice.randrange(60) for _ in range(dice.randrange(6))}
     called_back = [(dice.randrange(40), dice.randrange(1, COUNT + 1)) for _ in range(dice.randrange(5))]
     batch = dice.choice([1, 4])
+    # When and in which turn of the loop within it a client cancels which message.
+    cancels = [
+        (dice.randrange(1, 12), dice.randrange(200), dice.randrange(1, COUNT + 1)) for _ in range(dice.randrange(9))
+    ]
     log: list[tuple[str, int, str]] = []
     receipts: list[Any] = []
+    #: How many requests had been seen when it was cancelled.
+    cancelled: dict[int, int] = {}
+
+    async def cancel(r: Any, after: int, id: int) -> None:
+        for _ in range(after):
+            await asyncio.sleep(0)
+        found = await r.store.find(id)
+        recalled = r.dispatcher.recall([found])
+        try:
+            [applied] = await r.store.apply([Cancelled(id=id, recalled=bool(recalled), reason="test")], r.clock())
+        except StoreFailed:
+            for one in recalled:
+                r.dispatcher.offer(one)
+            return
+        if applied.ended:
+            cancelled[id] = len(log)
+            receipts.append(applied.receipt)
 
     def provider(place: int) -> Any:
         return told("ab"[place], when_in_doubt=policies[place], ask_batch=3 if place else 0, batch=batch)
@@ -127,7 +149,11 @@ def test_whatever_happens(road: Any, told: Any, message: Make, seed: int) -> Non
                         left[0].clear()
                         left[1].clear()
                         failures.clear()
+                    asked_for = [
+                        asyncio.create_task(cancel(r, after, id)) for when, after, id in cancels if when == turn
+                    ]
                     await r.pass_time(20 * SECOND if turn < 60 else 600 * SECOND)
+                    await asyncio.gather(*asked_for)
                     if r.dispatcher.halted:
                         await asyncio.sleep(0.002)
                     for when, id in called_back:
@@ -144,6 +170,12 @@ def test_whatever_happens(road: Any, told: Any, message: Make, seed: int) -> Non
         assert {id: one.stage for id, one in stages.items()} == dict.fromkeys(stages, Stage.FINAL)
         assert sorted(one.message.id for one in receipts) == list(range(1, COUNT + 1))
         assert all(one.state is stages[one.message.id].state for one in receipts)
+
+        # What was cancelled was not sent afterwards, by nobody and on no account.
+        for id, seen in cancelled.items():
+            assert stages[id].state is MessageState.DELETED
+            assert id not in [one for _, one, _ in log[seen:]]
+            assert not {word for _, one, word in log if one == id} & {"sent", "refused"} or len(lives) > 1
 
         policy = dict(zip("ab", policies, strict=True))
         began = [(c.provider, c.id) for c in store.applied if isinstance(c, Began)]
