@@ -17,15 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from pdu import MessageState
-from pdu.dump import rows
+from pdu.dump import rows, title
 
-from ..config import Dialect, StoreConfig, duration, peek
+from ..config import AccountConfig, ConfigError, Dialect, StoreConfig, duration, peek
 from ..config.dialects import IdForm
 from ..model import Entry, Kind, Message, Millis, Progress, Stage
 from ..store import database
 from ..store.base import Filter
 from ..store.reader import Reader
-from .console import ConfigOption, Trouble, config_path, examples, out
+from .console import ConfigOption, Trouble, config_path, examples, out, settings
+from .exchange import Exchanged, exchanged
 
 app = typer.Typer(
     help="Look at messages and what became of them.",
@@ -95,7 +96,7 @@ def show_one(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show one message whole: what came in, what it meant, and its time-line.
+    """Show one message whole: what it meant, its time-line, and each PDU of it, decoded.
 
     The id that a SUBMIT_MULTI was answered with stands for all of its messages: they are listed.
     """
@@ -103,12 +104,18 @@ def show_one(
         found = next((messages for one in _ids(id) if (messages := reader.find_all(one))), [])
         if not found:
             raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
-        shown = [(message, reader.timeline(message.id)) for message in (found if json else found[:1])]
+        shown = [
+            (message, reader.timeline(message.id), reader.parts_of(message.id), reader.receipts_of(message.id))
+            for message in (found if json else found[:1])
+        ]
     if json:
-        for message, lines in shown:
-            _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines)})
+        for message, lines, parts, waiting in shown:
+            pdus = exchanged(message, parts, waiting, _account(config, message.account))
+            decoded = [_decoded(pdu) for pdu in pdus]
+            _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines), "pdus": decoded})
     elif len(found) == 1:
-        _show(out(), *shown[0])
+        message, lines, parts, waiting = shown[0]
+        _show(out(), message, lines, exchanged(message, parts, waiting, _account(config, message.account)))
     else:
         _title(out(), f"SUBMIT_MULTI {id}, {len(found)} messages")
         out().print(_table(found))
@@ -226,7 +233,7 @@ def _how_far(progress: Progress) -> Text:
     return Text("in doubt" if progress.stage is Stage.DOUBT else progress.stage.name.lower(), style="cyan")
 
 
-def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
+def _show(console: Console, message: Message, lines: Sequence[Entry], pdus: Sequence[Exchanged]) -> None:
     progress = message.progress
     _title(console, f"Message {message.id}")
     _row(console, "account", message.account)
@@ -270,9 +277,26 @@ def _show(console: Console, message: Message, lines: Sequence[Entry]) -> None:
             + Text(f"{entry.event:<10} {entry.detail}".rstrip()),
             soft_wrap=True,
         )
-    _title(console, "What came in")
-    for row in rows(message.pdu):
-        _row(console, row.name, "  ".join(part for part in (row.value, row.meaning) if part))
+    for pdu in pdus:
+        _title(console, f"{'From' if pdu.received else 'To'} the client: {title(pdu.frame)}")
+        if pdu.note:
+            console.print(Text(f"  {pdu.note}", style="dim"), soft_wrap=True)
+        for row in rows(pdu.frame):
+            _row(console, row.name, "  ".join(part for part in (row.value, row.meaning) if part))
+
+
+def _decoded(pdu: Exchanged) -> dict[str, Any]:
+    """A PDU as JSON says it: its octets, and each field with its value and what that means."""
+    fields = [{"name": row.name, "value": row.value, "meaning": row.meaning} for row in rows(pdu.frame)]
+    return {"from_client": pdu.received, "note": pdu.note, "pdu": pdu.frame.hex(), "fields": fields}
+
+
+def _account(given: Path | None, name: str) -> AccountConfig | None:
+    """The settings of an account, if they can be had: the file may be wrong by now, or be for other eyes."""
+    try:
+        return settings(given, sealed=True).accounts.get(name)
+    except (ConfigError, Trouble):
+        return None
 
 
 def _plain(message: Message) -> dict[str, Any]:

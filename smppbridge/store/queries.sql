@@ -231,6 +231,14 @@ ORDER BY m.id LIMIT ?;
 -- A message by what a provider calls it.
 SELECT {message} FROM reference AS r CROSS JOIN message AS m ON m.id = r.message WHERE r.provider = ? AND r.ref = ?;
 
+-- name: parts_of
+-- The parts that a message was made of, in order.
+SELECT {part} FROM part AS p WHERE p.message = ? ORDER BY p.number;
+
+-- name: receipts_of
+-- What a client has not answered yet of one message.
+SELECT {outbox}, {message} FROM outbox AS o JOIN message AS m ON m.id = o.message WHERE o.message = ? ORDER BY o.seq;
+
 -- name: lines
 -- A time-line, without its first line.
 SELECT at, event, detail FROM line WHERE message = ? ORDER BY n;

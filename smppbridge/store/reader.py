@@ -49,6 +49,14 @@ class Reader:
         found = ask(self._db, "find_part", (id,))
         return rows.part(found[0]) if found else None
 
+    def parts_of(self, message: int) -> Sequence[Part]:
+        """What a long message was made of, in order; of any other message nothing."""
+        return [rows.part(row) for row in ask(self._db, "parts_of", (message,))]
+
+    def receipts_of(self, message: int) -> Sequence[Receipt]:
+        """Receipts of a message that nobody has answered yet, by whichever channel."""
+        return [rows.receipt(row) for row in ask(self._db, "receipts_of", (message,))]
+
     def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
         return [rows.message(row) for row in ask(self._db, "unsent", (account, source, destination, limit))]
 

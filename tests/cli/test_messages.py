@@ -156,6 +156,10 @@ def test_show(run: Any, store: Path) -> None:
         "command_id 0x00000004 submit_sm",
         "destination_addr '79991234567'",
         "short_message 5 octets 'Hello'",
+        "From the client: submit_sm,",
+        "To the client: submit_sm_resp, 20 octets rebuilt from id, sequence_number and status",
+        "message_id '101'",
+        "To the client: deliver_sm,",
     ):
         assert part in words
 
@@ -164,6 +168,10 @@ def test_show_as_json(run: Any, store: Path) -> None:
     shown = json.loads(run("messages", "show", "101", "--json", "--config", store).stdout)
     assert [line["event"] for line in shown["timeline"]] == ["accepted", "sent", "final"]
     assert shown["progress"]["ref"] == "r-101"
+    came, answered, receipt = shown["pdus"]
+    assert (came["pdu"], came["from_client"], came["note"]) == (shown["pdu"], True, "")
+    assert {"name": "message_id", "value": "'101'", "meaning": ""} in answered["fields"]
+    assert receipt["note"] == "rebuilt from what waits in the outbox; its sequence_number is not known"
 
 
 @pytest.mark.parametrize("written", ["65", "0x65", "xyz", "-101", "000101"])
