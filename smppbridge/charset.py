@@ -39,7 +39,7 @@ def specified(meaning: Meaning, data: bytes, alphabet: Alphabet) -> tuple[int, b
         data = _swapped(data)
     elif meaning == "utf8":
         try:
-            data = data.decode("utf-8-sig").encode("utf-16-be")
+            data = data.decode("utf-8").encode("utf-16-be")
         except UnicodeDecodeError as error:
             raise Undecodable(f"octet {error.start} of {len(data)} is not UTF-8: {error.reason}") from None
     return _SPECIFIED[meaning], data, Alphabet.GSM if meaning in _GSM else alphabet

@@ -33,6 +33,7 @@ def mended(data: bytes, *, payload: bool = False, esm_class: int = 0, data_codin
     Mender(Dialect.model_validate(said))(pdu)
     encode(pdu)
     assert (not pdu.short_message) or not payload
+    assert not payload or pdu.option(Tag.USER_MESSAGE_REFERENCE) == 1
     return pdu
 
 
