@@ -26,7 +26,7 @@ from smppbridge.simulator.server import Simulator
 from smppbridge.simulator.vendor import Push, Reply, Settings, Vendor
 from smppbridge.web.listener import Listener
 
-from .conftest import Running
+from ..conftest import Running
 
 SHIPPED = Path(__file__).parents[2] / "conf" / "rehearsal.toml"
 #: Seconds until something that has to come counts as missing.
