@@ -72,8 +72,8 @@ class Caller:
 
     @property
     def has_room(self) -> bool:
-        """Whether the caller reads fast enough."""
-        return self._writer.transport.get_write_buffer_size() < _ROOM
+        """Whether the caller is there, and reads fast enough."""
+        return not self._writer.is_closing() and self._writer.transport.get_write_buffer_size() < _ROOM
 
     async def order(self) -> Order:
         """What it wants. Raises Refused."""
@@ -99,7 +99,8 @@ class Caller:
     async def close(self) -> None:
         """Say what was not said yet, if it is read soon. What still comes is read and thrown away: closing with octets
         unread would make the kernel report an error to the caller in the place of our last words."""
-        with contextlib.suppress(OSError, TimeoutError):
+        # RuntimeError: what uvloop says of a caller that has gone.
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             async with asyncio.timeout(_FAREWELL):
                 self._writer.write_eof()
                 while await self._reader.read(LONGEST_ORDER):
@@ -187,8 +188,10 @@ class Control:
             log.exception("command failed", pid=pid)
             caller.say(Sorry(reason="a mistake of the gateway; its log has it"))
         finally:
-            await caller.close()
-            self._calls.discard(call)
+            try:
+                await caller.close()
+            finally:
+                self._calls.discard(call)
 
 
 def _open(path: Path) -> socket.socket:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+import uvloop
 
 from smppbridge.config import ControlConfig, StoreConfig
 from smppbridge.control import listener
@@ -159,6 +160,32 @@ def test_callers_beyond_the_limit_are_refused_and_places_are_free_again(tmp_path
             await writer.wait_closed()
 
     run(path, work)
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+def test_callers_that_just_go_leave_nothing_behind(tmp_path: Path, loop: Callable[..., Any]) -> None:
+    path, complaints = tmp_path / "x.sock", []
+
+    async def goes() -> None:
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.setblocking(False)
+            running = asyncio.get_running_loop()
+            await running.sock_connect(caller, str(path))
+            await running.sock_sendall(caller, order())
+            assert b"welcome" in await running.sock_recv(caller, 1000)
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        control = Control(path, {"greet": greet})
+        await control.start()
+        # More than may be there at once.
+        for _ in range(40):
+            await goes()
+        assert (await call(path, order()))[0]["type"] == "welcome"
+        await control.stop()
+
+    loop(work())
+    assert complaints == []
 
 
 def test_callers_hear_that_the_gateway_stops(tmp_path: Path) -> None:
