@@ -37,6 +37,7 @@ RECEIPT_FIELDS = frozenset(
 
 #: Ids of ours have 63 bits (`ids.py`).
 _LARGEST_ID = 2**63 - 1
+_LONGEST_HEX = 16
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "smsc.ru": {},
@@ -150,16 +151,18 @@ class Dialect(BaseModel):
         return _writer(self.receipt_ids, self.receipt_id_length)
 
     def read_id(self, text: str) -> int | None:
-        """What a client gives back as a message_id; None: no id of ours.
+        """What a client gives back as a message_id, be it as responses write it or as receipts do; None: no id of ours.
 
-        It is read as responses write it, else as receipts write it. The two cannot be mistaken for each other: an id
-        has 18 or 19 decimal digits, and so many digits read as hexadecimal have more bits than any id. Zeros in front
-        make no difference.
+        The two are told apart by their length, zeros in front left out: an id has 18 or 19 digits as a decimal number,
+        15 or 16 as a hexadecimal one.
         """
-        for form in (self.response_ids, self.receipt_ids):
-            if _FORMS[form](text) and 0 < (id := int(text, 10 if form == "decimal" else 16)) <= _LARGEST_ID:
-                return id
-        return None
+        form = self.response_ids
+        if form != self.receipt_ids:
+            form = "hex" if len(text.lstrip("0")) <= _LONGEST_HEX else "decimal"
+        if not _FORMS[form](text):
+            return None
+        id = int(text, 10 if form == "decimal" else 16)
+        return id if 0 < id <= _LARGEST_ID else None
 
 
 _FORMS = {

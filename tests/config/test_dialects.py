@@ -101,10 +101,11 @@ def test_how_an_id_is_written(said: dict[str, Any], response: str, receipt: str)
         ({}, "9" * 65, None),
         ({"response_ids": "hex"}, HEX.lower(), ID),
         ({"response_ids": "hex"}, f"0x{HEX}", None),
-        # Too large to be meant as hexadecimal, so it is what receipts say.
+        # Too long to be meant as hexadecimal, so it is what receipts say; and the other way round.
         ({"response_ids": "hex"}, str(ID), ID),
+        ({"response_ids": "hex"}, f"000{ID}", ID),
+        ({"receipt_ids": "hex"}, "1234567890123456", 0x1234567890123456),
         ({"response_ids": "hex", "receipt_ids": "hex"}, str(ID), None),
-        # As a response would write it, whatever else it could be.
         ({"response_ids": "hex"}, "10", 16),
     ],
 )
