@@ -19,6 +19,8 @@ These requests count in `submit_window` and in `max_pending`, and in no rate: th
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -114,6 +116,9 @@ class Afterwards:
         self._station = station
         #: Accounts for which a CANCEL_SM without an id is under way: it looks at all that waits.
         self._searching: set[str] = set()
+        #: By account: one REPLACE_SM after the other, for the times that one leaves empty are those that the one before
+        #: has put there.
+        self._replacing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def take(self, link: Link, account: AccountState, pdu: Asked) -> None:
         """Answer it, exactly once."""
@@ -133,7 +138,8 @@ class Afterwards:
                     await self._cancel(link, account, pdu)
                     link.respond(CancelSmResp(sequence_number=pdu.sequence_number))
                 case ReplaceSm():
-                    await self._replace(link, account, pdu)
+                    async with self._replacing[account.name]:
+                        await self._replace(link, account, pdu)
                     link.respond(ReplaceSmResp(sequence_number=pdu.sequence_number))
         except Refusal as refusal:
             self._refuse(link, account, pdu, refusal.status, refusal.reason)

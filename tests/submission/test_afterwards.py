@@ -196,6 +196,8 @@ class Fragile(MemoryStore):
 
     async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
         self._may_fail()
+        # As a disk does, it lets others in between.
+        await asyncio.sleep(0)
         return await super().replace(replacement, now)
 
     async def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
@@ -405,6 +407,23 @@ def test_a_replacement_is_judged_like_a_submit_sm(text: bytes, fields: dict[str,
         assert after is not None
         assert (after.expires, after.progress.due) == (one.expires, one.progress.due)
         assert (after.command == one.command) is (status != ROK)
+
+    walk(road)
+
+
+def test_a_replacement_keeps_the_times_of_the_one_before() -> None:
+    async def road(s: Station) -> None:
+        await s.hold(message())
+        first, second, third = (
+            s.send(ReplaceSm(message_id="1", source_addr="TEST", short_message=text, schedule_delivery_time=due))
+            for text, due in ((b"one", "000000010000000R"), (b"", ""), (b"three", ""))
+        )
+        for sequence, status in ((first, ROK), (second, CommandStatus.ESME_RINVMSGLEN), (third, ROK)):
+            answer = await s.client.answer(sequence)
+            assert (answer[0] if isinstance(answer, tuple) else answer.command_status) == status
+        after = await s.store.find(1)
+        assert after is not None
+        assert (after.command, after.progress.due) == (Sms(text="three"), NOW + 3_600_000)
 
     walk(road)
 
