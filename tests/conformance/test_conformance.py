@@ -7,6 +7,7 @@ mistake in the codec cannot hide itself. docs/smpp-support.md shows the same tab
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -222,7 +223,11 @@ MATRIX_CASES = [
 ]
 
 #: Responses that nobody asked for, and a command that nobody knows, in every state.
-NEVER_ANSWERED = (0x80000000, *(command | RESPONSE for command in COMMANDS.values()), 0x80000999)
+NEVER_ANSWERED = (
+    0x80000000,
+    *(command | RESPONSE for command in COMMANDS.values()),
+    *(0x80000111, 0x80000112, 0x80000113, 0x80000999),
+)
 UNKNOWN = (0x00, 0x0A, 0x10, 0x111, 0x112, 0x113, 0x200, 0x7FFFFFFF)
 
 
@@ -508,12 +513,12 @@ def link(start: Any) -> Iterator[Callable[[str], Wire]]:
     gateway = start(**{networks: f"{networks}\nmax_binds = 1000"})
     wires: list[Wire] = []
 
-    def link(state: str = "BOUND_TRX", version: int = 0x34) -> Wire:
+    def link(state: str = "BOUND_TRX", version: int = 0x34, **fields: bytes) -> Wire:
         wire = Wire(gateway.port)
         wires.append(wire)
         if state != "OPEN":
             name = _BINDS[state]
-            answer = wire.ask(request(name, interface_version=o(version)))
+            answer = wire.ask(request(name, interface_version=o(version), **fields))
             assert answer[:3] == (COMMANDS[name] | RESPONSE, 0, 77)
         return wire
 
@@ -605,6 +610,146 @@ def test_only_a_lost_framing_ends_a_link(link: Callable[..., Wire], what: str, s
     answer = wire.ask(LOST[what])
     assert answer[:2] == (GENERIC_NACK, STATUS["ESME_RINVCMDLEN"])
     assert wire.closed()
+
+
+# What is kept and not used -------------------------------------------------------------------------------------------
+
+#: The TLVs that nobody reads in a SUBMIT_SM, as SMPP 3.4 §5.3.2 and 5.0 §4.8.4 write them.
+UNUSED_TLVS: dict[str, tuple[int, bytes]] = {
+    "dest_addr_subunit": (0x0005, b"\1"),
+    "dest_network_type": (0x0006, b"\1"),
+    "dest_bearer_type": (0x0007, b"\1"),
+    "dest_telematics_id": (0x0008, b"\0\1"),
+    "source_addr_subunit": (0x000D, b"\1"),
+    "source_network_type": (0x000E, b"\1"),
+    "source_bearer_type": (0x000F, b"\1"),
+    "source_telematics_id": (0x0010, b"\1"),
+    "qos_time_to_live": (0x0017, b"\0\0\0\x3c"),
+    "payload_type": (0x0019, b"\1"),
+    "additional_status_info_text": (0x001D, b"why\0"),
+    "receipted_message_id": (0x001E, b"1\0"),
+    "ms_msg_wait_facilities": (0x0030, b"\x81"),
+    "privacy_indicator": (0x0201, b"\3"),
+    "source_subaddress": (0x0202, b"\x80\1"),
+    "dest_subaddress": (0x0203, b"\x80\1"),
+    "user_message_reference": (0x0204, b"\0\7"),
+    "user_response_code": (0x0205, b"\1"),
+    "source_port": (0x020A, b"\0\x50"),
+    "destination_port": (0x020B, b"\x23\xf0"),
+    "language_indicator": (0x020D, b"\1"),
+    "sc_interface_version": (0x0210, b"\x34"),
+    "callback_num_pres_ind": (0x0302, b"\1"),
+    "callback_num_atag": (0x0303, b"\0Call us"),
+    "number_of_messages": (0x0304, b"\x63"),
+    "callback_num": (0x0381, b"\1\1\x0179991234567"),
+    "dpf_result": (0x0420, b"\1"),
+    "set_dpf": (0x0421, b"\0"),
+    "ms_availability_status": (0x0422, b"\2"),
+    "network_error_code": (0x0423, b"\3\0\1"),
+    "delivery_failure_reason": (0x0425, b"\1"),
+    "more_messages_to_send": (0x0426, b"\1"),
+    "message_state": (0x0427, b"\5"),
+    "congestion_state": (0x0428, b"\x63"),
+    "ussd_service_op": (0x0501, b"\2"),
+    "broadcast_channel_indicator": (0x0600, b"\1"),
+    "broadcast_content_type": (0x0601, b"\0\0\1"),
+    "broadcast_content_type_info": (0x0602, b"info"),
+    "broadcast_message_class": (0x0603, b"\1"),
+    "broadcast_rep_num": (0x0604, b"\0\3"),
+    "broadcast_frequency_interval": (0x0605, b"\x09\0\1"),
+    "broadcast_area_identifier": (0x0606, b"\0Town"),
+    "broadcast_error_status": (0x0607, b"\0\0\0\1"),
+    "broadcast_area_success": (0x0608, b"\x32"),
+    "broadcast_end_time": (0x0609, b"261122120000000+\0"),
+    "broadcast_service_group": (0x060A, b"all"),
+    "billing_identification": (0x060B, b"\0bill"),
+    "source_network_id": (0x060D, b"1250\0"),
+    "dest_network_id": (0x060E, b"1250\0"),
+    "source_node_id": (0x060F, b"123456"),
+    "dest_node_id": (0x0610, b"123456"),
+    "dest_addr_np_resolution": (0x0611, b"\2"),
+    "dest_addr_np_information": (0x0612, b"79991"),
+    "dest_addr_np_country": (0x0613, b"\7"),
+    "display_time": (0x1201, b"\0"),
+    "sms_signal": (0x1203, b"\0\1"),
+    "ms_validity": (0x1204, b"\3"),
+    "alert_on_message_delivery": (0x130C, b""),
+    "its_reply_type": (0x1380, b"\1"),
+    "its_session_info": (0x1383, b"\1\2"),
+}
+
+#: Values of fields that nobody looks at.
+UNUSED_FIELDS: dict[str, dict[str, bytes]] = {
+    "service_type": {"service_type": c("WAP")},
+    "protocol_id": {"protocol_id": o(0x41)},
+    "source_addr_ton and _npi": {"source_addr_ton": o(2), "source_addr_npi": o(8)},
+    "dest_addr_ton and _npi": {"dest_addr_ton": o(5), "dest_addr_npi": o(9)},
+    "esm_class, datagram": {"esm_class": o(0x01)},
+    "esm_class, transaction": {"esm_class": o(0x02)},
+    "esm_class, acknowledgement by the subscriber": {"esm_class": o(0x10)},
+    "esm_class, reply path": {"esm_class": o(0x80)},
+    "registered_delivery, acknowledgements of the subscriber": {"registered_delivery": o(0x0C)},
+    "sm_default_msg_id beside a text": {"sm_default_msg_id": o(3)},
+}
+
+
+@pytest.mark.journey
+def test_what_is_not_used_is_kept_as_it_came_and_changes_nothing(start: Any) -> None:
+    """SMPP 3.4 §3.3: a parameter that is not supported is ignored; so one that nobody reads has no wrong length."""
+    gateway = start()
+    cases: list[tuple[str, bytes, dict[str, bytes]]] = [(name, b"", fields) for name, fields in UNUSED_FIELDS.items()]
+    for name, (tag, value) in UNUSED_TLVS.items():
+        cases += [(name, tlv(tag, value), {}), (f"{name} of a wrong length", tlv(tag, value + bytes(300)), {})]
+
+    wire = Wire(gateway.port)
+
+    def accepted(text: str, tlvs: bytes, fields: dict[str, bytes]) -> Any:
+        octets = request("submit_sm", tlvs, **{**fields, "short_message": o(len(text)) + text.encode()})
+        answer = wire.ask(octets)
+        assert answer[:3] == (0x80000004, 0, 77), text
+        message = gateway.call(gateway.gateway.store.find(int(answer.body[:-1])))
+        assert message.pdu == octets, text
+        assert message.command.text == text
+        return message
+
+    def meaning(message: Any) -> tuple[Any, ...]:
+        lives = message.expires - message.accepted_at
+        return message.kind, message.source, message.destination, message.priority, message.notify, lives
+
+    with wire.socket:
+        assert wire.ask(request("bind_transmitter")).status == 0
+        plain = meaning(accepted("plain", b"", {}))
+        for name, tlvs, fields in cases:
+            # An underscore is another character in GSM 03.38.
+            assert meaning(accepted(name.replace("_", " "), tlvs, fields)) == plain, name
+
+
+# What we say ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("version", [0x33, 0x34, 0x50])
+def test_a_receipt_octet_by_octet(link: Callable[..., Wire], version: int) -> None:
+    """SMPP 3.4 §4.6.1, §5.2.12, §5.3.2.12, 31 and 35, Appendix B; 3.3 has no TLVs. The receiver's address_range
+    (§5.2.7) would keep it away if it were used."""
+    sends = link("BOUND_TX", version)
+    reads = link("BOUND_RX", version, addr_ton=o(1), addr_npi=o(1), address_range=c("^8"))
+    id = sends.ask(request("submit_sm", registered_delivery=o(1))).body
+    receipt = reads.receive()
+    assert (receipt.command, receipt.status) == (0x05, 0)
+    # service_type, the subscriber, the client, esm_class 4, protocol, priority, two times, four flags.
+    head = c("") + o(1) + o(1) + c("79991234567") + o(5) + o(0) + c("TEST") + o(4) + bytes(2) + c("") * 2 + bytes(4)
+    assert receipt.body.startswith(head)
+    length = receipt.body[len(head)]
+    text, tlvs = receipt.body[len(head) + 1 :][:length], receipt.body[len(head) + 1 + length :]
+    line = rb"id:%b sub:001 dlvrd:001 submit date:(\d{10}) done date:(\d{10}) stat:DELIVRD err:000 text:Hello" % id[:-1]
+    assert re.fullmatch(line, text)
+    if version < 0x34:
+        assert tlvs == b""
+    else:
+        assert tlvs.startswith(tlv(0x1E, id) + tlv(0x427, o(2)) + tlv(0x423, b"\3\0\0"))
+    reads.send(frame(0x80000005, c(""), receipt.sequence))
+    assert reads.alive()
 
 
 # Versions ------------------------------------------------------------------------------------------------------------
