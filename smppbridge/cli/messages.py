@@ -103,6 +103,10 @@ def show_one(
     with _reader(config) as reader:
         found = next((messages for one in _ids(id) if (messages := reader.find_all(one))), [])
         if not found:
+            held = next((part for one in _ids(id) if (part := reader.find_part(one))), None)
+            if held is not None:
+                rest = f"the others have to come by {_time(held.expires)}, or it ends as EXPIRED"
+                raise Trouble(f"{id} is part {held.number} of {held.total} of a message that is not whole yet; {rest}")
             raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
         shown = [
             (message, reader.timeline(message.id), reader.parts_of(message.id), reader.receipts_of(message.id))

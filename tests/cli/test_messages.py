@@ -13,7 +13,7 @@ import pytest
 
 from pdu import MessageState, SmeAddress, SubmitMulti, SubmitSm, encode
 from smppbridge.lifecycle import Began, Doubted, Handed, Reported
-from smppbridge.model import Binary, Kind, Message, Notify, Progress, Sms, Stage, StatusReport, Viber
+from smppbridge.model import Binary, Kind, Message, Notify, Part, Progress, Sms, Stage, StatusReport, Viber
 from smppbridge.store.sqlite import SqliteStore
 
 #: 2026-01-31 12:00:00 UTC.
@@ -190,6 +190,39 @@ def test_show_what_is_not_there(run: Any, store: Path) -> None:
     result = run("messages", "show", "999", "--config", store)
     assert result.exit_code == 1
     assert result.stderr == "there is no message 999; it may have been forgotten after [store] retention\n"
+
+
+def test_show_a_part_whose_rest_has_not_come(run: Any, config: Path, tmp_path: Path) -> None:
+    async def fill() -> None:
+        store = SqliteStore(tmp_path / "store.db")
+        await store.open()
+        await store.hold(
+            Part(
+                id=500,
+                account="demo",
+                bind=1,
+                source="Shop",
+                destination="79991234567",
+                reference=7,
+                total=3,
+                number=2,
+                registered_delivery=1,
+                notify=Notify.SMPP,
+                alphabet="gsm",
+                pdu=encode(SubmitSm(sequence_number=1)),
+                accepted_at=NOON,
+                expires=NOON + 3_600_000,
+            )
+        )
+        await store.close()
+
+    asyncio.run(fill())
+    result = run("messages", "show", "500", "--config", config)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "500 is part 2 of 3 of a message that is not whole yet; the others have to come by "
+        "2026-01-31 13:00:00.000 UTC, or it ends as EXPIRED\n"
+    )
 
 
 @pytest.fixture
