@@ -202,7 +202,7 @@ class Store(Protocol):
         the last few minutes. The set stays held until `join` or `drop_parts`.
         """
 
-    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+    async def join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         """Keep the message that the parts make and mark them as its own, in one transaction.
 
         The parts are held no longer, but their ids still find the message (`find`). On Duplicate the parts are dropped.

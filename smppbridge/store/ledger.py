@@ -23,7 +23,7 @@ import apsw
 from ..lifecycle import Change, Doubted, Handed, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rows, rules
-from .base import Absent, Applied, Arrival, Duplicate, Held, Replacement, Verdict, Verdicts, Wanted
+from .base import Absent, Applied, Arrival, Duplicate, Held, Replacement, Verdicts, Wanted
 from .recent import Recent
 from .statements import SQL, Bulk, ask
 
@@ -322,10 +322,10 @@ class Ledger:
         _INSERT_PARTS.run(self._db, new)
         return held
 
-    def join(self, calls: Sequence[tuple[Message, Sequence[Part]]]) -> list[Verdict]:
+    def join(self, calls: Sequence[tuple[Message, Sequence[Part]]]) -> list[Duplicate | None]:
         return [self._join(message, parts) for message, parts in calls]
 
-    def _join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+    def _join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         ids = _carray(part.id for part in parts)
         for (into,) in ask(self._db, "joined_into", (ids,)):
             self._read([into])

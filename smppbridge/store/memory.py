@@ -138,7 +138,7 @@ class MemoryStore:
         round[part.number] = part
         return Held(part.id, _in_order(round) if len(round) == part.total else ())
 
-    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+    async def join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         self._check()
         for part in parts:
             if part.id in self._went_into:

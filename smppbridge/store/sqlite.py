@@ -36,6 +36,7 @@ from .base import (
     Applied,
     Arrival,
     Arrived,
+    Duplicate,
     Filter,
     Held,
     Replacement,
@@ -136,7 +137,7 @@ class SqliteStore:
     async def hold(self, part: Part) -> Held:
         return await self._ask(Ledger.hold, part)
 
-    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+    async def join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         return await self._ask(Ledger.join, (message, parts))
 
     async def drop_parts(self, parts: Sequence[Part]) -> None:

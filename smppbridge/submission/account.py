@@ -139,7 +139,7 @@ class AccountState:
     def admit(self, now: Millis, count: int = 1) -> None:
         """Whether so many more may be taken from this client now, whatever they say; all of them or none. They count
         in every rate then, and in no rate if one is in the way. Raises Refusal."""
-        if self.pending >= self.max_pending:
+        if self.pending + (count or 1) > self.max_pending:
             self.over(
                 "max_pending", CommandStatus.ESME_RMSGQFUL, f"{self.max_pending} messages of yours are being stored"
             )
@@ -149,8 +149,8 @@ class AccountState:
         if self._rated and count and (exceeded := self.rates.take(now, count)):
             self.over(exceeded.limit, CommandStatus.ESME_RTHROTTLED, exceeded.reason)
 
-    def admit_once(self, pdu: SubmitSm, now: Millis) -> None:
-        """`admit` where a long message in parts counts once (`limits.Sets`)."""
+    def admit_once(self, pdu: SubmitSm, now: Millis) -> int:
+        """`admit` where a long message in parts counts once (`limits.Sets`). Returns as how many messages it counts."""
         assert self.sets is not None
         try:
             segment = segment_of(pdu)
@@ -158,10 +158,12 @@ class AccountState:
             segment = None
         if segment is None:
             self.admit(now)
-            return
+            return 1
         key = (pdu.source_addr, pdu.destination_addr, segment.reference, segment.total)
-        self.admit(now, self.sets.weight(key, segment.number, now))
+        weight = self.sets.weight(key, segment.number, now)
+        self.admit(now, weight)
         self.sets.saw(key, segment.number, segment.total, now, int(self.config.parts_timeout * 1000))
+        return weight
 
     def judge(self, kind: Kind, destination: str, source: str, now: Millis) -> None:
         """Whether this client may send such a message; it counts as one to its subscriber then. Raises Refusal."""
@@ -193,7 +195,7 @@ class AccountState:
         raise Refusal(status, reason)
 
     def give_back(self, at: Millis, count: int = 1) -> None:
-        """What was admitted at that time is refused for another reason: nobody pays for that."""
+        """So many that were paid for at that time are refused for another reason: nobody pays for that."""
         if self._rated:
             for _ in range(count):
                 self.rates.give_back(at)

@@ -178,21 +178,21 @@ class Multi:
         if not pdu.dest_addresses:
             raise Refusal(CommandStatus.ESME_RINVNUMDESTS, "number_of_dests is 1 to 255")
         destinations, failed = expand(pdu.dest_addresses, self.lists, account.name)
-        size, most = len(destinations) + len(failed), min(MAX_DESTINATIONS, account.max_pending)
+        size, most = len(destinations) + len(failed), min(MAX_DESTINATIONS, account.max_pending, station.max_pending)
         if size > most:
             reason = f"{size} destinations with those of its lists, at most {most} are taken at once"
             raise Refusal(CommandStatus.ESME_RINVNUMDESTS, reason)
         submit = undirected(pdu)
         if account.mend is not None:
             account.mend(submit)
-        station.admit(account, submit, now, size)
+        paid = station.admit(account, submit, now, size)
         try:
             segment, header, body = opened(submit)
             if segment is not None:
                 reason = "a SUBMIT_MULTI is no part of a long message: the whole text fits into message_payload"
                 raise Refusal(CommandStatus.ESME_RSUBMITFAIL, reason)
         except Refusal:
-            account.give_back(now, size)
+            account.give_back(now, paid)
             raise
         known_as = station.ids.next(now)
         alphabet = account.alphabet_of(link.system_type)

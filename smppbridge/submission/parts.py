@@ -27,7 +27,7 @@ from ..config import AccountConfig
 from ..lifecycle import Settled
 from ..model import Message, Millis, Notify, Part
 from ..smpp.link import Link
-from ..store.base import Duplicate, StoreFailed
+from ..store.base import StoreFailed
 from .account import AccountState
 from .fields import decoded, request_of, stillborn
 from .refusal import Refusal
@@ -50,10 +50,10 @@ class Parts:
         #: Sets that a part is coming to at this moment, and how many: `sweep` leaves them alone.
         self._coming: Counter[_Set] = Counter()
 
-    async def take(
-        self, link: Link, account: AccountState, pdu: SubmitSm, frame: bytes, segment: Segment, now: Millis
+    def take(
+        self, link: Link, account: AccountState, pdu: SubmitSm, frame: bytes, segment: Segment, now: Millis, paid: int
     ) -> None:
-        """One part: durable before its response; the last one brings the whole message with it."""
+        """One part, answered once it is durable. `paid`: as how many messages it was admitted."""
         part = Part(
             id=self._station.ids.next(now),
             account=account.name,
@@ -70,9 +70,13 @@ class Parts:
             accepted_at=now,
             expires=now + int(account.config.parts_timeout * 1000),
         )
-        station = self._station
-        request = request_of(frame)
-        station.begun(account)
+        self._station.begun(account)
+        self._station.spawn(self._take(link, account, pdu, part, paid))
+
+    async def _take(self, link: Link, account: AccountState, pdu: SubmitSm, part: Part, paid: int) -> None:
+        """Durable before its response; the last one brings the whole message with it."""
+        station, now = self._station, part.accepted_at
+        request = request_of(part.pdu)
         coming = _set_of(part)
         self._coming[coming] += 1
         try:
@@ -86,14 +90,14 @@ class Parts:
                 await asyncio.shield(deciding)
             if held.id != part.id:
                 # It came again; once is enough.
-                account.give_back(now)
+                account.give_back(now, paid)
             account.accepted += 1
             link.respond_submit(pdu.sequence_number, ROK, account.write_id(held.id), request=request)
         except Refusal as refusal:
-            account.give_back(now)
+            account.give_back(now, paid)
             station.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request)
         except StoreFailed as failed:
-            account.give_back(now)
+            account.give_back(now, paid)
             station.answer_verdict(link, account, pdu.sequence_number, failed, request)
         except Exception:
             # Ours, and the client is answered all the same.
@@ -126,14 +130,14 @@ class Parts:
         acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (promise 3)."""
         try:
             message = self._read_joined(account, parts, now)
-            verdict = await self._station.store.join(message, parts)
-            if verdict is not None:
+            try:
+                first = await self._station.store.join(message, parts)
+            except StoreFailed:
                 account.forget(message.destination, now)
-            if isinstance(verdict, StoreFailed):
-                raise verdict
-            if isinstance(verdict, Duplicate):
-                reason = f"identical message {verdict.id} was accepted a short time ago"
-                raise Refusal(account.duplicate_status, reason)
+                raise
+            if first is not None:
+                account.forget(message.destination, now)
+                raise Refusal(account.duplicate_status, self._station.identical(account, first))
         except Refusal as refusal:
             await self._station.store.drop_parts([part for part in parts if part.id == last])
             await self._end_parts(
@@ -177,10 +181,7 @@ class Parts:
             first, parts[0].pdu, parts[0].id, account, parts[0].bind, body, parts[0].accepted_at, parts[0].expires
         )
         _speaking_for(parts, message, account.config.parts_receipts)
-        verdict = await self._station.store.join(message, parts)
-        if isinstance(verdict, StoreFailed):
-            raise verdict
-        if verdict is not None:
+        if await self._station.store.join(message, parts) is not None:
             # They went into a message since they were looked up.
             return
         self._station.applied(

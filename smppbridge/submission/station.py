@@ -96,7 +96,7 @@ class Submission:
         self.clock = clock
         self.applied = applied
         self.journal = journal
-        self._max_pending = max_pending
+        self.max_pending = max_pending
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.parts = Parts(self)
@@ -121,7 +121,7 @@ class Submission:
         if account.mend is not None:
             account.mend(pdu)
         try:
-            self.admit(account, pdu, now)
+            paid = self.admit(account, pdu, now)
         except Refusal as refusal:
             self.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request_of(frame))
             return
@@ -130,12 +130,12 @@ class Submission:
             if pdu.tlvs or pdu.esm_class & _UDHI:
                 segment, header, body = opened(pdu)
                 if segment is not None:
-                    self.spawn(self.parts.take(link, account, pdu, frame, segment, now))
+                    self.parts.take(link, account, pdu, frame, segment, now, paid)
                     return
             alphabet = account.alphabet_of(link.system_type)
             message = self.read(account, link.id, alphabet, pdu, frame, header, body, now)
         except Refusal as refusal:
-            account.give_back(now)
+            account.give_back(now, paid)
             self.refuse(link, account, pdu.sequence_number, refusal.status, refusal.reason, request_of(frame))
             return
         self._pending += 1
@@ -249,13 +249,13 @@ class Submission:
 
     # Limits and fields -----------------------------------------------------------------------------------------------
 
-    def admit(self, account: AccountState, pdu: SubmitSm, now: Millis, count: int = 1) -> None:
+    def admit(self, account: AccountState, pdu: SubmitSm, now: Millis, count: int = 1) -> int:
         """ARCHITECTURE.md, promise 6: overload is answered, never queued without bound; the reason names the limit.
-        `count` messages are admitted, or none."""
+        `count` messages are admitted, or none. Returns how many it was paid for: what may be given back."""
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
-        if self._pending >= self._max_pending:
-            reason = f"{self._max_pending} messages are being stored, all clients"
+        if self._pending + count > self.max_pending:
+            reason = f"{self.max_pending} messages are being stored, all clients"
             account.over("max_pending of [smpp]", CommandStatus.ESME_RMSGQFUL, reason)
         # SMPP 3.4 §5.2.14 has 0 to 3; 5.0 §4.7.18 adds 4.
         if pdu.priority_flag > 4:
@@ -265,8 +265,8 @@ class Submission:
         # The last, because it counts.
         if account.sets is None or count > 1:
             account.admit(now, count)
-        else:
-            account.admit_once(pdu, now)
+            return count
+        return account.admit_once(pdu, now)
 
     def read(
         self,

@@ -59,6 +59,17 @@ def test_several_at_once_are_admitted_together_or_not_at_all() -> None:
     assert admitted(account, 3, NOW + 1_000)
 
 
+def test_several_at_once_are_stored_together_or_not_at_all() -> None:
+    account = state(max_pending=3, max_waiting=0)
+    account.pending = 2
+    assert not admitted(account, 2)
+    assert admitted(account)
+    account.pending = 3
+    # A part of a long message that is paid for is stored like any other.
+    assert not admitted(account, 0)
+    assert account.limited == {"max_pending": 2}
+
+
 def test_what_is_being_stored_waits_too() -> None:
     queue = Queue(7)
     account = state(queue, max_waiting=10)

@@ -219,13 +219,13 @@ class Failing(MemoryStore):
 class Desk:
     """A station over a store, with one client, whose quota of the day is a thousand messages."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, **settings: Any) -> None:
         self.store = store
         self.outlet = Outlet()
         self.client = Client()
         self.applied: list[Applied] = []
         self.station = Submission(
-            accounts={"demo": AccountConfig(allowed_networks=(), per_day=1000)},
+            accounts={"demo": AccountConfig(allowed_networks=(), per_day=1000, **settings)},
             lists={"left out": DistributionListConfig(accounts=("demo",), numbers=tuple(BAD))},
             max_pending=1000,
             store=store,
@@ -238,9 +238,9 @@ class Desk:
         )
         self.account = self.station.accounts["demo"]
 
-    async def submit(self, to: Sequence[SmeAddress | DistributionList]) -> None:
+    async def submit(self, to: Sequence[SmeAddress | DistributionList], **fields: Any) -> None:
         """Ask, and wait until it is answered, once."""
-        pdu = SubmitMulti(sequence_number=9, dest_addresses=list(to), short_message=b"hello")
+        pdu = SubmitMulti(sequence_number=9, dest_addresses=list(to), **{"short_message": b"hello"} | fields)
         self.station.asked(cast(Link, self.client), pdu, encode(pdu))
         # Drained is what has been answered.
         await asyncio.wait_for(self.station.drain(), 10)
@@ -298,6 +298,23 @@ def test_only_what_is_accepted_costs() -> None:
     assert desk.counted == 2
     assert [message.destination for message in desk.outlet.offered] == GOOD
     assert (desk.account.accepted, desk.account.refused) == (2, {"ESME_RSUBMITFAIL": 10})
+
+
+def test_a_part_of_a_long_message_is_refused_and_worth_nothing() -> None:
+    """Where a long message counts once, only its first part is paid for."""
+
+    async def road() -> None:
+        desk = Desk(MemoryStore(), parts_count="once")
+        await desk.store.open()
+        desk.account.admit(NOW, 5)
+        for part in range(1, 4):
+            await desk.submit([number(GOOD[0])], esm_class=0x40, short_message=bytes((5, 0, 3, 9, 4, part)) + b"text")
+            [(status, _)] = desk.client.errors
+            assert status == CommandStatus.ESME_RSUBMITFAIL
+            desk.client.errors.clear()
+        assert desk.counted == 5
+
+    asyncio.run(road())
 
 
 def test_what_has_no_room_in_the_response_ends_as_rejected() -> None:

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdu import CommandId, CommandStatus, DataSm, MessageState, SubmitSm, Tag, Tlv, encode, tlv
-from smppbridge.config import AccountConfig
+from smppbridge.config import AccountConfig, Dialect
 from smppbridge.ids import IdGenerator
 from smppbridge.journal import Journal
 from smppbridge.model import Message, Notify, Part, Progress
 from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
-from smppbridge.store.base import Applied, Held, StoreFailed, Verdict
+from smppbridge.store.base import Applied, Duplicate, Held, StoreFailed
 from smppbridge.store.sqlite import SqliteStore
 from smppbridge.submission import Submission
 
@@ -88,9 +88,9 @@ class Disk(SqliteStore):
             await self.after_hold()
         return held
 
-    async def join(self, message: Message, parts: Sequence[Part]) -> Verdict:
+    async def join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         if self.full:
-            return StoreFailed("the disk is full", temporary=True)
+            raise StoreFailed("the disk is full", temporary=True)
         self.seen = await super().held_parts(0, 10)
         return await super().join(message, parts)
 
@@ -379,6 +379,65 @@ def test_a_part_that_comes_again_and_one_that_is_refused_cost_nothing(counts: st
         assert account.rates.take(life.now, 10) is None
 
     walk(road, per_minute=10, parts_count=counts)
+
+
+def test_no_more_is_given_back_than_was_paid() -> None:
+    """Where a set counts once, most of its parts are free; refused or sent again they must not be worth anything."""
+
+    async def road(life: Life) -> None:
+        account = life.station.accounts["demo"]
+        for number, piece in enumerate(pieces(3)[:2], 1):
+            await life.send(part("sar", 7, 3, number, piece))
+        for _ in range(3):
+            for number, piece in enumerate(pieces(3)[:2], 1):
+                await life.send(part("sar", 7, 3, number, piece))
+        for number in range(1, 4):
+            status, _ = await life.send(part("sar", 8, 4, number, b"to nobody", destination_addr="38099"))
+            assert status == CommandStatus.ESME_RINVDSTADR
+        assert account.rates.take(life.now, 10) is not None
+        assert account.rates.take(life.now, 9) is None
+
+    walk(road, per_minute=10, parts_count="once", destinations=("7*",))
+
+
+def test_parts_that_come_in_one_go_are_being_stored_from_the_first_moment() -> None:
+    async def road(life: Life) -> None:
+        answers = await asyncio.gather(*(life.send(part("sar", 7, 3, 1 + n, b"a part")) for n in range(3)))
+        assert [status for status, _ in answers] == [0, 0, CommandStatus.ESME_RMSGQFUL]
+
+    walk(road, max_pending=2)
+
+
+def test_a_whole_that_was_not_kept_counts_as_none_to_its_subscriber() -> None:
+    async def road(life: Life) -> None:
+        async def join(*_: object) -> Duplicate | None:
+            raise StoreFailed("the disk is full", temporary=True)
+
+        one, two = (part("sar", 7, 2, number, piece) for number, piece in enumerate(pieces(2), 1))
+        await life.send(one)
+        kept, life.store.join = life.store.join, join  # type: ignore[method-assign]
+        assert (await life.send(two))[0] == CommandStatus.ESME_RMSGQFUL
+        life.store.join = kept  # type: ignore[method-assign]
+        assert (await life.send(two))[0] == 0
+
+    walk(road, flood_messages=1)
+
+
+def test_an_identical_whole_is_refused_in_the_words_of_a_short_one() -> None:
+    async def road(life: Life) -> None:
+        said = [
+            await life.send(part("sar", reference, 2, number, piece))
+            for reference in (7, 8)
+            for number, piece in enumerate(pieces(2), 1)
+        ]
+        assert [status for status, _ in said[:3]] == [0, 0, 0]
+        first = int(said[0][1], 16)
+        assert said[3] == (
+            CommandStatus.ESME_RSUBMITFAIL,
+            f"identical message {first:016X} was accepted less than 60 s ago",
+        )
+
+    walk(road, dialect=Dialect(response_ids="hex", response_id_length=16))
 
 
 # All of it at once ---------------------------------------------------------------------------------------------------
