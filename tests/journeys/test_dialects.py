@@ -287,7 +287,9 @@ DIALECTS = [
 def test_the_commands_speak_every_dialect(start):
     gateway = speaking(start, '"smsc.ru"\nduplicate_window = 0')
     written = gateway.path.read_text().replace("127.0.0.1:0", f"127.0.0.1:{gateway.port}", 1)
-    for dialect in DIALECTS:
+    for number, dialect in enumerate(DIALECTS):
+        # Each to a number of its own: parts that have the reference of earlier ones by chance would be those again.
+        to = f"799912345{number:02d}"
         gateway.path.write_text(written.replace('dialect = "smsc.ru"', f"dialect = {dialect}"))
         gateway.reload()
         for text in ("Hello {you}", "Привет", "x" * 300):
@@ -295,7 +297,7 @@ def test_the_commands_speak_every_dialect(start):
             assert explained.exit_code == 0, explained.output
             assert text[:5] in explained.output
             assert ("gsm_packed to this account" in explained.output) is ("gsm_packed" in dialect and text.isascii())
-            sent = CliRunner().invoke(app, ["send", text, "--to", "79991234567", "--config", str(gateway.path)])
+            sent = CliRunner().invoke(app, ["send", text, "--to", to, "--config", str(gateway.path)])
             assert sent.exit_code == 0, sent.output
 
 
