@@ -533,7 +533,8 @@ class _Writer:
 
 #: Work that reads and writes pages that are in memory as a rule. Done in the loop's own turn, because handing the
 #: interpreter to another thread and back for each statement cost more than the statements: 15,000 messages a second
-#: were accepted that way, and three times as many this way. Whatever may touch thousands of rows is not in here.
+#: were accepted that way, and three times as many this way. Whatever may touch thousands of rows is not in here, or not
+#: done here when it does (`_is_at_hand`).
 _AT_HAND: frozenset[Work] = frozenset(
     {
         Ledger.absent,
@@ -554,7 +555,7 @@ _AT_HAND: frozenset[Work] = frozenset(
 
 
 def _is_at_hand(item: _Item) -> bool:
-    return not isinstance(item, _Job) or item.work in _AT_HAND
+    return not isinstance(item, _Job) or (item.work in _AT_HAND and item.weight <= _BATCH)
 
 
 def _foremost(items: Sequence[_Item], at_hand: bool) -> int:

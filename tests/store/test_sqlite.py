@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +19,7 @@ from pdu import MessageState
 from smppbridge.lifecycle import Began, Settled
 from smppbridge.model import Message
 from smppbridge.store import checkpoint, ledger
-from smppbridge.store.base import Filter, Store, StoreFailed, Verdict
+from smppbridge.store.base import Duplicate, Filter, Store, StoreFailed, Verdict
 from smppbridge.store.sqlite import SqliteStore
 
 NOW = 1_750_000_000_000
@@ -258,6 +259,26 @@ def test_work_of_every_sort_is_done_in_the_order_of_the_calls(path: Path, nouns:
         await asyncio.gather(*asked)
         await nouns.accept(store, nouns.message())
         assert [name for name, _ in groupby(done)] == ["a", "purge a", "b", "purge b", "c", "purge c", "last"]
+
+    walk(SqliteStore(path), road)
+
+
+@pytest.mark.parametrize(("count", "in_the_loop"), [(512, True), (513, False)])
+def test_more_than_a_batch_at_once_does_not_hold_up_the_loop(
+    path: Path, nouns: Any, monkeypatch: pytest.MonkeyPatch, count: int, in_the_loop: bool
+) -> None:
+    accept, threads = ledger.Ledger.accept, list[threading.Thread]()
+
+    def watched(self: ledger.Ledger, messages: Sequence[Message]) -> list[Duplicate | None]:
+        threads.append(threading.current_thread())
+        return accept(self, messages)
+
+    monkeypatch.setattr(ledger.Ledger, "accept", watched)
+
+    async def road(store: Store) -> None:
+        messages = [nouns.message() for _ in range(count)]
+        assert list(await store.accept_many(messages, nouns.message().id)) == [None] * count
+        assert [thread is threading.current_thread() for thread in threads] == [in_the_loop]
 
     walk(SqliteStore(path), road)
 
