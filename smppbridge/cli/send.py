@@ -132,8 +132,11 @@ def _parts(text: str, data_coding: int | None, dialect: Dialect) -> list[tuple[i
     """data_coding and user data of each part. Raises Trouble for what cannot be put so."""
     texts.encode(text, data_coding=data_coding, codings=dialect.data_codings)
     writing = Writing(dialect.data_codings, Alphabet.GSM, data_coding)
-    reference = random.randrange(256)  # noqa: S311 - no secret
-    parts = split_text(text, reference=reference, alphabet=writing.alphabet, prefer=writing.data_coding)
+    # Sixteen bits, so that the parts of one call are not taken for those of the one before.
+    reference = random.randrange(1 << 16)  # noqa: S311 - no secret
+    parts = split_text(
+        text, reference=reference, alphabet=writing.alphabet, prefer=writing.data_coding, wide_reference=True
+    )
     return [writing.told(coding, data, data[0] + 1 if len(parts) > 1 else 0) for coding, data in parts]
 
 

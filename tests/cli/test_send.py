@@ -137,7 +137,7 @@ def test_long_texts_go_in_parts(run: Any, gateway: Any) -> None:
     pdus = gateway.submitted()
     assert len(pdus) == 2
     assert all(pdu.esm_class == EsmClass.UDHI and pdu.data_coding == 8 for pdu in pdus)
-    assert b"".join(pdu.short_message[6:] for pdu in pdus).decode("utf-16-be") == "й" * 100
+    assert b"".join(pdu.short_message[7:] for pdu in pdus).decode("utf-16-be") == "й" * 100
     assert "2 of 2 delivered" in result.stdout
 
 
