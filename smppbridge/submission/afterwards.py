@@ -117,7 +117,7 @@ class Afterwards:
         #: Accounts for which a CANCEL_SM without an id is under way: it looks at all that waits.
         self._searching: set[str] = set()
         #: By account: one REPLACE_SM after the other, for the times that one leaves empty are those that the one before
-        #: has put there.
+        #: has put there; and none during a search, which puts back what it found when the store fails.
         self._replacing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def take(self, link: Link, account: AccountState, pdu: Asked) -> None:
@@ -178,8 +178,10 @@ class Afterwards:
         if id is None:
             raise Refusal(CommandStatus.ESME_RINVMSGID, "message_id is none that responses of this gateway carry")
         found: Sequence[Message | Part] = await self._station.store.find_all(id)
-        if not found and (part := await self._station.store.find_part(id)):
-            found = [part]
+        if not found:
+            part = await self._station.store.find_part(id)
+            # It may have been joined between the two looks.
+            found = [part] if part is not None else await self._station.store.find_all(id)
         source = bare(pdu.source_addr)
         own = [one for one in found if one.account == account.name and bare(one.source) == source]
         if not own:
@@ -231,21 +233,26 @@ class Afterwards:
             raise Refusal(CommandStatus.ESME_RTHROTTLED, reason)
         self._searching.add(account.name)
         try:
-            unsent = self._station.store.unsent
-            messages = await unsent(account.name, pdu.source_addr, pdu.destination_addr, _CANCEL_MAX)
-            if pdu.service_type:
-                wanted = pdu.service_type
-                messages = [one for one in messages if decoded(one.pdu, account).service_type == wanted]
-            cancelled = 0
-            for at in range(0, len(messages), _CANCEL_STEP):
-                some = messages[at : at + _CANCEL_STEP]
-                cancelled += sum(one.ended for one in await self._end(link, pdu, some))
+            async with self._replacing[account.name]:
+                cancelled = await self._search(link, account, pdu)
         finally:
             self._searching.discard(account.name)
         if not cancelled:
             raise Refusal(
                 CommandStatus.ESME_RCANCELFAIL, "nothing waits here from this source_addr to this destination"
             )
+
+    async def _search(self, link: Link, account: AccountState, pdu: CancelSm) -> int:
+        """End all that wait, a step at a time so that nobody else has to; how many there were."""
+        unsent, service = self._station.store.unsent, pdu.service_type
+        messages = await unsent(account.name, pdu.source_addr, pdu.destination_addr, _CANCEL_MAX)
+        cancelled = 0
+        for at in range(0, len(messages), _CANCEL_STEP):
+            some = messages[at : at + _CANCEL_STEP]
+            if service:
+                some = [one for one in some if decoded(one.pdu, account).service_type == service]
+            cancelled += sum(one.ended for one in await self._end(link, pdu, some))
+        return cancelled
 
     async def _end(self, link: Link, pdu: CancelSm, messages: Sequence[Message]) -> Sequence[Applied]:
         """End those of these that no provider can have. Raises StoreFailed."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from pdu import CancelSm, CommandId, CommandStatus, MessageState, Pdu, QuerySm, QuerySmResp, ReplaceSm, SubmitSm, encode
 from smppbridge.config import AccountConfig
 from smppbridge.ids import IdGenerator
 from smppbridge.journal import Journal
 from smppbridge.lifecycle import Change, Handed, LedOn
-from smppbridge.model import Kind, Message, Millis, Notify, Progress, Sms, Stage
+from smppbridge.model import Kind, Message, Millis, Notify, Part, Progress, Sms, Stage
 from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
 from smppbridge.store.base import Applied, Replacement, StoreFailed
@@ -174,11 +175,16 @@ class Outlet:
         return True
 
     def recall(self, messages: Sequence[Message]) -> list[Message]:
-        return [self.held.pop(message.id) for message in messages if message.id in self.held]
+        """As the dispatcher does: with what the caller knows of them."""
+        return [
+            structs.replace(message, progress=self.held.pop(message.id).progress)
+            for message in messages
+            if message.id in self.held
+        ]
 
 
 class Fragile(MemoryStore):
-    """The memory store, but it can be told to fail, and to wait before it searches."""
+    """The memory store, but it can be told to fail, and to take its time over a search."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,8 +207,9 @@ class Fragile(MemoryStore):
         return await super().replace(replacement, now)
 
     async def unsent(self, account: str, source: str, destination: str, limit: int) -> Sequence[Message]:
+        found = await super().unsent(account, source, destination, limit)
         await self.go_on.wait()
-        return await super().unsent(account, source, destination, limit)
+        return found
 
 
 class Station:
@@ -365,6 +372,43 @@ def test_one_search_at_a_time_and_the_end_waits_for_it() -> None:
         await end
         assert cast(Pdu, s.client.answers[first]).command_status == ROK
         assert s.station.accounts["demo"].pending == 0
+
+    walk(road)
+
+
+def test_what_was_replaced_while_a_search_was_on_is_not_sent_as_it_was() -> None:
+    """A search that fails puts back what it recalled, as it found it."""
+
+    async def road(s: Station) -> None:
+        await s.hold(message())
+        s.store.go_on.clear()
+        search = s.send(CancelSm(source_addr="TEST", destination_addr="79990000001"))
+        await asyncio.sleep(0)
+        other = s.send(ReplaceSm(message_id="1", source_addr="TEST", short_message=b"another"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for due in await s.store.claim(NOW + DAY, 10):
+            s.outlet.offer(due)
+        s.store.broken = True
+        s.store.go_on.set()
+        assert await s.client.answer(search) == (SYSERR, "the store failed, ask again later")
+        await s.client.answer(other)
+        for id, held in s.outlet.held.items():
+            assert await s.store.find(id) == held
+
+    walk(road)
+
+
+def test_a_part_that_is_joined_while_it_is_looked_for_is_found() -> None:
+    async def road(s: Station) -> None:
+        find_part = s.store.find_part
+
+        async def joined_before(id: int) -> Part | None:
+            await s.hold(message(id))
+            return await find_part(id)
+
+        s.store.find_part = joined_before  # type: ignore[method-assign]
+        assert isinstance(await s.ask(QuerySm(message_id="1", source_addr="TEST")), QuerySmResp)
 
     walk(road)
 
