@@ -155,6 +155,8 @@ class Outbox:
             before = now - int(queue.config.receipts_for * 1000)
             while old := await self._store.old_receipts(name, before, queue.config.receipts_max, _PAGE):
                 await self._store.drop_receipts(old, "nobody came for it in time", now)
+                for row in old:
+                    queue.removed(row.seq)
                 self._log.warning(
                     "receipts dropped", account=name, count=len(old), reason="nobody came for them in time"
                 )

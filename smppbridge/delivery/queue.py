@@ -10,6 +10,9 @@ The disk has everything, memory the little that can leave next. An account is *b
 memory does not: because nobody who may receive is bound, or because more waits than memory takes. Then fresh rows are
 left on disk, and what leaves is read from there in order. In the same way one submitter may *lag*: so much is held for
 it that the rest of its receipts stays on disk, and is read when it needs more, while the account goes on without them.
+
+What a client answers with an error is *paused* in memory, and beyond `_PAUSED` of them on disk: the account goes on
+without these too, and reads them again when they have waited long enough. That forgets what was answered of them.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ Row: TypeAlias = Receipt | Arrival
 _IN_MEMORY = 2000
 #: Units held for one submitter; the rest of what is for it waits on disk, and is read when half of them are gone.
 _HELD = 1000
+#: Units in memory that a client refused. What it refuses beyond that waits on disk, so much longer in milliseconds.
+_PAUSED = 1000
+_PUT_OFF = 300_000
 
 _room = attrgetter("room")
 
@@ -92,6 +98,7 @@ class Queue:
         "_lagging",
         "_newest",
         "_paused",
+        "_put_off",
         "_submitters_turn",
         "_waiting",
         "behind",
@@ -111,6 +118,8 @@ class Queue:
         self._held: dict[int, list[Unit]] = {}
         #: A heap by time: the client answered with an error.
         self._paused: list[tuple[Millis, Unit]] = []
+        #: When what was refused beyond that is read again, and its lowest seq.
+        self._put_off: tuple[Millis, int] | None = None
         #: Everything in memory by seq, until its row is removed: nothing is read from disk twice.
         self.known: dict[int, Pending] = {}
         self.behind = True
@@ -205,6 +214,8 @@ class Queue:
             if len(self._held.get(submitter, ())) < _HELD:
                 return False
             lag = self._lagging[submitter] = _Lag(row.seq - 1)
+        # What had been put off comes once more.
+        lag.cursor = min(lag.cursor, row.seq - 1)
         lag.newest = max(lag.newest, row.seq)
         return True
 
@@ -222,6 +233,9 @@ class Queue:
             if link.room <= 0:
                 return None
             unit = heapq.heappop(waiting)
+            if self.known.get(unit[0]) is not unit[2]:
+                # Its row is gone, or put off.
+                continue
             only = self._only_way(unit[2], receivers)
             if only is None:
                 return unit, link
@@ -245,12 +259,21 @@ class Queue:
 
     def pause(self, unit: Unit, until: Millis) -> None:
         """It is not to be tried before then (`resume`)."""
-        heapq.heappush(self._paused, (until, unit))
+        if len(self._paused) < _PAUSED:
+            heapq.heappush(self._paused, (until, unit))
+            return
+        seq = unit[0]
+        self.known.pop(seq, None)
+        when, first = self._put_off or (until + _PUT_OFF, seq)
+        self._put_off = when, min(first, seq)
 
     def resume(self, now: Millis) -> None:
         """What was paused long enough waits again."""
         while self._paused and self._paused[0][0] <= now:
             self.push(heapq.heappop(self._paused)[1])
+        if self._put_off is not None and self._put_off[0] <= now:
+            first, self._put_off = self._put_off[1], None
+            self._read_from(first - 1)
 
     def release(self, receivers: Sequence[Link]) -> None:
         """Let those go on that were held for a bind that has room again, or receives no more. To be asked before
@@ -267,10 +290,12 @@ class Queue:
     def _read_again(self, submitters: Sequence[int]) -> None:
         """What was left on disk for these goes over any bind: the account reads it, from where they began to lag."""
         for id in submitters:
-            lag = self._lagging.pop(id)
-            self._cursor = min(self._cursor, lag.cursor)
-            self.behind = True
-            self.emptied += 1
+            self._read_from(self._lagging.pop(id).cursor)
+
+    def _read_from(self, cursor: int) -> None:
+        self._cursor = min(self._cursor, cursor)
+        self.behind = True
+        self.emptied += 1
 
     # Away ------------------------------------------------------------------------------------------------------------
 
@@ -289,6 +314,7 @@ class Queue:
         heapq.heapify(self._paused)
         self._held.clear()
         self._lagging.clear()
+        self._put_off = None
         self.known = {seq: pending for seq, pending in self.known.items() if pending.begun or not pending.left}
         self.behind = True
         self._cursor = 0

@@ -278,6 +278,19 @@ def test_receipts_that_nobody_fetches_are_dropped_when_they_are_old(age, kept):
     run(story)
 
 
+def test_what_was_forgotten_is_not_sent_any_more():
+    async def story(bench):
+        wire = bench.bind()
+        bench.outbox.offer(await bench.finished(1, 2))
+        bench.answer(wire, status=8)
+        bench.now += 8 * 86_400_000
+        await bench.outbox.forget_old()
+        bench.outbox.tick()
+        assert wire.seen == ["1", "2"]
+
+    run(story)
+
+
 def test_more_than_memory_takes_waits_on_disk_and_still_comes_in_order():
     async def story(bench):
         wire = bench.bind(window=100)

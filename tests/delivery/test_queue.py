@@ -154,6 +154,53 @@ def test_what_was_left_on_disk_for_a_submitter_is_read_again_for_the_others_when
     assert gone == list(range(2, 1501))
 
 
+def test_a_client_that_refuses_everything_costs_memory_for_a_thousand_and_no_more():
+    queue = fresh()
+    one = Bind(1, 1)
+    for seq in range(1, 10_001):
+        queue.offer(receipt(seq))
+        queue.release([one])
+        unit, _ = queue.pop([one])
+        queue.pause(unit, until=seq)
+    assert len(queue.known) == module._PAUSED
+    # The rest waits on disk, longer than those.
+    queue.resume(10_000)
+    assert len(drain(queue, Bind(1, 20_000))) == module._PAUSED
+    assert queue.page() is None
+    queue.resume(10_000 + module._PUT_OFF)
+    assert queue.page().after == module._PAUSED
+
+
+def test_what_is_on_disk_no_longer_is_not_tried_again():
+    queue = fresh(receipt(1), receipt(2))
+    unit, _ = queue.pop([Bind(1, 1)])
+    queue.pause(unit, until=5)
+    queue.removed(1)
+    queue.resume(5)
+    assert drain(queue, Bind(1, 9)) == [(2, 1)]
+
+
+def test_what_was_put_off_comes_back_to_a_submitter_that_lags_by_then(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSED", 0)
+    rows = [receipt(seq, bind=1) for seq in range(1, 1501)]
+    queue = fresh(rows[0], receipts_to="submitter")
+    one, two = Bind(1, 1), Bind(2, 9)
+    unit, _ = queue.pop([one, two])
+    queue.pause(unit, until=0)
+    one.window = 0
+    for row in rows[1:]:
+        queue.offer(row)
+        assert drain(queue, one, two) == []
+    queue.resume(module._PUT_OFF)
+    one.window = 5000
+    gone = []
+    while page := queue.page():
+        queue.loaded(page, [row for row in rows if row.seq > page.after], more=False)
+        queue.loading = False
+        gone += [seq for seq, _ in drain(queue, one, two)]
+    assert sorted(gone) == list(range(1, 1501))
+
+
 class Outbox(RuleBasedStateMachine):
     """A client of several binds, a disk, and a queue between them.
 
@@ -174,13 +221,16 @@ class Outbox(RuleBasedStateMachine):
         self.out = set()
         #: Seqs that came back once, or whose bind is gone: they may overtake.
         self.free = set()
+        #: Seqs that were refused beyond what memory takes: what was answered of them is forgotten.
+        self.forgotten = set()
+        self.now = 0
         self.last = {}
         self.reading = None
-        self.old = module._HELD, module._IN_MEMORY
-        module._HELD, module._IN_MEMORY = 4, 6
+        self.old = module._HELD, module._IN_MEMORY, module._PAUSED, module._PUT_OFF
+        module._HELD, module._IN_MEMORY, module._PAUSED, module._PUT_OFF = 4, 6, 3, 3
 
     def teardown(self):
-        module._HELD, module._IN_MEMORY = self.old
+        module._HELD, module._IN_MEMORY, module._PAUSED, module._PUT_OFF = self.old
 
     @initialize(eager=st.booleans())
     def speed(self, eager):
@@ -240,6 +290,26 @@ class Outbox(RuleBasedStateMachine):
             self.accept(unit)
         self.pump()
 
+    @precondition(lambda self: any(bind.open for bind in self.binds))
+    @rule(which=st.integers(0, 3), pause=st.integers(1, 3))
+    def refuse(self, which, pause):
+        open_ = [bind for bind in self.binds if bind.open]
+        seq, place, pending = unit = open_[which % len(open_)].open.pop(0)
+        self.out.discard((seq, place))
+        self.free.add(seq)
+        if self.queue.known.get(seq) is pending:
+            self.queue.pause(unit, self.now + pause)
+            if seq not in self.queue.known:
+                self.forgotten.add(seq)
+        self.pump()
+
+    @rule()
+    def wait(self):
+        self.now += 1
+        self.queue.resume(self.now)
+        if self.binds:
+            self.pump()
+
     @precondition(lambda self: self.reading is None)
     @rule()
     def begin_to_read(self):
@@ -273,8 +343,9 @@ class Outbox(RuleBasedStateMachine):
             (seq, place, pending), bind = found
             assert bind.can_receive
             assert bind.room > 0
-            assert (seq, place) not in self.out, "it is with a client already"
-            assert not self.answered[seq, place], "it was answered already"
+            if seq not in self.forgotten:
+                assert (seq, place) not in self.out, "it is with a client already"
+                assert not self.answered[seq, place], "it was answered already"
             submitter = module._submitter(pending.row)
             there = [one for one in self.binds if one.id == submitter and one.can_receive]
             assert not there or bind is there[0], "it is for who submitted it"
@@ -286,14 +357,14 @@ class Outbox(RuleBasedStateMachine):
 
     def back(self, unit):
         seq, place, pending = unit
-        self.out.remove((seq, place))
+        self.out.discard((seq, place))
         self.free.add(seq)
         if self.queue.known.get(seq) is pending:
             self.queue.push(unit)
 
     def accept(self, unit):
         seq, place, pending = unit
-        self.out.remove((seq, place))
+        self.out.discard((seq, place))
         if self.queue.known.get(seq) is not pending:
             return
         self.answered[seq, place] += 1
@@ -307,6 +378,7 @@ class Outbox(RuleBasedStateMachine):
         held = sum(map(len, self.queue._held.values()))
         # Two units a row; a batch of twelve rows or a page may go over the edge.
         assert held <= len(self.binds) * (4 + 2 * max(12, PAGE)) + 2 * (6 + 12)
+        assert len(self.queue._paused) <= module._PAUSED
 
     def teardown_story(self):
         """Everybody answers until nothing is left."""
@@ -314,6 +386,7 @@ class Outbox(RuleBasedStateMachine):
             if not self.disk:
                 return
             self.bind(4)
+            self.wait()
             self.binds = [bind for bind in self.binds if bind.can_receive] or self.binds
             for bind in list(self.binds):
                 for unit in list(bind.open):
