@@ -28,6 +28,7 @@ import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
@@ -50,8 +51,9 @@ _MEMORY = 64 * 1024 * 1024
 #: `reasons` of an account, for `Session.bind_accepted`.
 _REASONS = {"auto": None, "always": True, "never": False}
 
-#: Hashes computed at once; each takes a core and 16 MiB.
-_AT_ONCE = 2
+#: Two hashes are computed at once; each takes a core and 16 MiB. They have threads of their own, because a hash that is
+#: begun goes on when its client hangs up: a place must not be free before.
+_HASHING = ThreadPoolExecutor(2, "scrypt")
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,6 @@ class Doorkeeper:
 
     def __init__(self, accounts: Mapping[str, AccountConfig]) -> None:
         self._accounts = {config.system_id or name: (name, config) for name, config in accounts.items()}
-        self._hashing = asyncio.Semaphore(_AT_ONCE)
         #: Passwords that passed, under a key of this process: a client that binds again costs no scrypt.
         self._passed: dict[str, bytes] = {}
         self._key = os.urandom(32)
@@ -162,8 +163,8 @@ class Doorkeeper:
         digest = self._digest(name, password)
         if hmac.compare_digest(digest, self._passed.get(name, b"")):
             return True
-        async with self._hashing:
-            passes = await asyncio.to_thread(verify_password, password, config.password_hash)
+        loop = asyncio.get_running_loop()
+        passes = await loop.run_in_executor(_HASHING, verify_password, password, config.password_hash)
         if passes:
             self._passed[name] = digest
         return passes

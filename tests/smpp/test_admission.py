@@ -1,6 +1,9 @@
 """Who may bind, from where, how; and what the others are told."""
 
 import asyncio
+import hashlib
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -170,6 +173,41 @@ def test_a_password_that_passed_is_not_hashed_again(monkeypatch: pytest.MonkeyPa
 
     assert asyncio.run(bind_again_and_again()) == [ROK, ROK, INVPASWD, ROK]
     assert len(calls) == 2
+
+
+def test_who_hangs_up_makes_no_room_for_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+    scrypt = hashlib.scrypt
+
+    def slow(*given: Any, **more: Any) -> bytes:
+        begun.append(1)
+        go_on.wait(10)
+        return scrypt(*given, **more)
+
+    monkeypatch.setattr(hashlib, "scrypt", slow)
+
+    async def binds() -> int:
+        doorkeeper = Doorkeeper(ACCOUNTS)
+        request = BindRequest(bind_type="receiver", system_id="hashed", password="wrong")
+
+        async def hang_up(ready: Callable[[], bool]) -> None:
+            bind = asyncio.create_task(doorkeeper.admit(request, NEIGHBOUR))
+            while not ready():
+                await asyncio.sleep(0)
+            bind.cancel()
+            await asyncio.gather(bind, return_exceptions=True)
+
+        await hang_up(lambda: len(begun) == 1)
+        await hang_up(lambda: len(begun) == 2)
+        last = asyncio.create_task(doorkeeper.admit(request, NEIGHBOUR))
+        await asyncio.wait([last], timeout=0.2)
+        at_once = len(begun)
+        go_on.set()
+        await last
+        return at_once
+
+    assert asyncio.run(binds()) == 2
 
 
 def test_a_hash_holds_its_own_parameters() -> None:
