@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -177,11 +176,12 @@ def test_a_password_that_passed_is_not_hashed_again(monkeypatch: pytest.MonkeyPa
 
 def test_who_hangs_up_makes_no_room_for_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
-    go_on = threading.Event()
+    another, go_on = threading.Semaphore(0), threading.Event()
     scrypt = hashlib.scrypt
 
     def slow(*given: Any, **more: Any) -> bytes:
         begun.append(1)
+        another.release()
         go_on.wait(10)
         return scrypt(*given, **more)
 
@@ -191,15 +191,11 @@ def test_who_hangs_up_makes_no_room_for_another_hash(monkeypatch: pytest.MonkeyP
         doorkeeper = Doorkeeper(ACCOUNTS)
         request = BindRequest(bind_type="receiver", system_id="hashed", password="wrong")
 
-        async def hang_up(ready: Callable[[], bool]) -> None:
+        for _ in range(2):
             bind = asyncio.create_task(doorkeeper.admit(request, NEIGHBOUR))
-            while not ready():
-                await asyncio.sleep(0)
+            await asyncio.to_thread(another.acquire)
             bind.cancel()
             await asyncio.gather(bind, return_exceptions=True)
-
-        await hang_up(lambda: len(begun) == 1)
-        await hang_up(lambda: len(begun) == 2)
         last = asyncio.create_task(doorkeeper.admit(request, NEIGHBOUR))
         await asyncio.wait([last], timeout=0.2)
         at_once = len(begun)
