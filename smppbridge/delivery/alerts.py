@@ -1,7 +1,7 @@
 """ALERT_NOTIFICATION: a subscriber who was absent can be reached again (SMPP 3.4 §4.12). Pure.
 
 A message ends undelivered because the subscriber was absent, and its client asked to hear when that changes: with the
-TLV set_dpf (§5.3.2.28) in the message, or for all of them in the settings. The store remembers who waits for whom, over
+TLV set_dpf (§5.3.2.29) in the message, or for all of them in the settings. The store remembers who waits for whom, over
 restarts. Whatever tells later that this subscriber can be reached, for whichever account, makes a row of the outbox,
 which waits there with the receipts and goes out as an ALERT_NOTIFICATION.
 
