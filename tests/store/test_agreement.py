@@ -25,7 +25,7 @@ from smppbridge.lifecycle import (
     Settled,
     Taken,
 )
-from smppbridge.model import Kind, Notify, Sms, Stage, StatusReport
+from smppbridge.model import Entry, Kind, Notify, Sms, Stage, StatusReport
 from smppbridge.store.base import Absent, Filter, Replacement, Store
 from smppbridge.store.memory import MemoryStore
 from smppbridge.store.sqlite import SqliteStore
@@ -80,7 +80,7 @@ questions = st.one_of(
         st.fixed_dictionaries(
             {
                 "text": st.sampled_from(["", "same"]),
-                "stage": st.sampled_from([Stage.READY, Stage.WAITING]),
+                "stage": st.sampled_from([Stage.READY, Stage.WAITING, Stage.SENDING]),
                 "due": times,
                 "priority": st.integers(0, 2),
                 "notify": st.sampled_from(Notify),
@@ -95,6 +95,8 @@ questions = st.one_of(
     st.tuples(st.just("reachable"), st.lists(st.sampled_from("abc"), max_size=2, unique=True)),
     st.tuples(st.just("hold"), st.integers(1, 2), st.integers(1, 2)),
     st.tuples(st.just("join"), st.booleans()),
+    st.tuples(st.just("drop_parts")),
+    st.tuples(st.just("note"), nth),
     st.tuples(st.just("claim"), times, st.integers(1, 3)),
     st.tuples(st.just("claim_doubtful"), times, st.integers(1, 3)),
     st.tuples(st.just("delivered"), st.integers(0, 3)),
@@ -112,6 +114,7 @@ class Twins:
         self.nouns = nouns
         self.now = NOW
         self.messages: list[Any] = []
+        self.parts: list[Any] = []
         self.sets: list[Any] = []
         self.known_as: list[int] = []
 
@@ -159,7 +162,8 @@ class Twins:
                 await self.both("apply", [change for one in drawn if (change := self.change(*one))], self.now)
             case ("hold", number, content):
                 pdu = b"0123456789ab%4d content %d of part %d" % (self.now % 10_000, content, number)
-                held = await self.both("hold", self.nouns.part(number, at=self.now, pdu=pdu))
+                self.parts.append(self.nouns.part(number, at=self.now, pdu=pdu))
+                held = await self.both("hold", self.parts[-1])
                 if held.parts:
                     self.sets.append(held.parts)
             case ("join", again):
@@ -168,6 +172,11 @@ class Twins:
                     message = self.nouns.message("joined", at=self.now, part_ids=tuple(part.id for part in parts))
                     await self.both("join", message, parts)
                     self.messages.append(message)
+            case ("drop_parts",):
+                await self.both("drop_parts", self.parts[-1:])
+            case ("note", n):
+                ids = [message.id for message in self.messages[n : n + 2]]
+                await self.both("note", [Entry(message=id, at=self.now, event="resent") for id in (*ids, 1)])
             case ("delivered", count):
                 receipts = await self.both("receipts", "demo", 0, count)
                 await self.both("delivered", receipts, self.now)
@@ -205,6 +214,12 @@ class Twins:
         await self.both("receipts", "demo", 0, 1000)
         await self.both("held_parts", NOW + 10_000_000, 1000)
         await self.both("unsent", "demo", "bank", "a", 3)
+        one, other = [(store.unsent_of("demo"), store.any_absent()) for store in self.stores]
+        assert one == other
+        for part in self.parts:
+            await self.both("find_part", part.id)
+        for ref in ("r1", "r2"):
+            await self.both("find_by_ref", "a", ref)
         for id in self.known_as:
             await self.both("find_all", id)
             await self.both("find", id)
