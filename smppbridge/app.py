@@ -194,8 +194,9 @@ class Gateway:
         """Accounts, routes, providers and limits; listeners, store and log need a restart (`config.diff` says so)."""
         # What can fail comes first: then everything stays as it was.
         providers = _providers(config)
+        router = _router(config, providers)
         self.smpp.reload(config.smpp)
-        self.dispatcher.reload(config.providers, _router(config, providers), providers)
+        self.dispatcher.reload(config.providers, router, providers)
         self.config = config
         self.doorkeeper = Doorkeeper(config.accounts)
         self.submission.reload(config.accounts, config.distribution_lists)
@@ -214,7 +215,12 @@ class Gateway:
     # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
 
     async def admit(self, request: BindRequest, peer: str, certificate: Certificate | None) -> Admission:
-        return await self.doorkeeper.admit(request, peer, certificate)
+        while True:
+            doorkeeper = self.doorkeeper
+            admission = await doorkeeper.admit(request, peer, certificate)
+            # The accounts may be others by now: a hash takes its time, and who waits for one was not sent off.
+            if doorkeeper is self.doorkeeper:
+                return admission
 
     def neighbour(self, address: IPv4Address | IPv6Address) -> bool:
         return self.doorkeeper.neighbour(address)

@@ -1,10 +1,14 @@
 """Limits are answered, and the answer names the limit; fields that cannot be are refused as the specification says."""
 
+import asyncio
 import re
 
 import pytest
 
 from pdu import CommandStatus, SubmitSm, Tag, Unbind, encode
+from smppbridge.config import load
+from smppbridge.smpp.admission import hash_password
+from smppbridge.smpp.session import BindRequest
 
 THROTTLED, FULL = CommandStatus.ESME_RTHROTTLED, CommandStatus.ESME_RMSGQFUL
 REFUSED = CommandStatus.ESME_RSUBMITFAIL
@@ -180,6 +184,21 @@ def test_reload_changes_limits_without_dropping_a_bind(start, connect):
 
 
 @pytest.mark.journey
+def test_a_bind_whose_password_is_being_hashed_when_its_account_goes_is_refused(start):
+    gateway = start(**{'password = "demo"': f'password_hash = "{hash_password("demo")}"'})
+    without = gateway.path.read_text().replace("[accounts.demo]", "[accounts.other]")
+
+    async def bind_and_reload():
+        request = BindRequest(bind_type="transceiver", system_id="demo", password="demo")
+        bind = asyncio.create_task(gateway.gateway.admit(request, "127.0.0.1:1", None))
+        await asyncio.sleep(0)
+        gateway.path.write_text(without)
+        gateway.gateway.reload(load(gateway.path))
+        return await bind
+
+    assert gateway.call(bind_and_reload()).status == CommandStatus.ESME_RINVSYSID
+
+
 def test_reload_sends_off_whose_account_is_gone_and_nobody_else(start, connect):
     second = """
         [accounts.second]
