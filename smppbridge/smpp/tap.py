@@ -8,7 +8,7 @@ Passwords never leave this module (`masked`). It fails closed: where a BIND is n
 can tell what the octets are, and more is masked than would be needed.
 
 Who captures an account wants its BINDs too, and while a client binds nobody knows whose it is: what it says until then
-is kept, up to `_EARLY` PDUs, and told once the account is known. A bind that is refused belongs to no account.
+is kept, up to `_EARLY` small PDUs, and told once the account is known. A bind that is refused belongs to no account.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-#: PDUs of a client that has not bound, kept for who captures one account.
+#: PDUs of a client that has not bound, kept for who captures one account, and their octets at the most: a BIND with
+#: some TLVs is a third of that, and anybody may send larger ones.
 _EARLY = 32
+_EARLY_OCTETS = 512
 _HEADER = 16
 #: SMPP 3.4 §5.2.1: system_id with its NUL.
 _SYSTEM_ID_MAX = 16
@@ -203,7 +205,7 @@ class Tap:
             beside=beside,
             octets=octets,
         )
-        if self._later and len(self._early) < _EARLY:
+        if self._later and len(self._early) < _EARLY and len(octets) <= _EARLY_OCTETS:
             self._early.append(seen)
         self._taps.tell(watchers, seen)
 

@@ -19,6 +19,8 @@ from pdu import (
     Outbind,
     Pdu,
     SubmitSm,
+    Tag,
+    Tlv,
     decode,
     encode,
 )
@@ -28,6 +30,7 @@ from smppbridge.smpp.states import State
 from smppbridge.smpp.tap import Seen, Tap, Taps, masked
 
 BINDS: list[type[Any]] = [BindTransmitter, BindReceiver, BindTransceiver]
+PAYLOAD = Tlv(Tag.MESSAGE_PAYLOAD, bytes(60_000))
 names = st.text(st.characters(codec="ascii", exclude_characters="\0*"), max_size=8)
 
 
@@ -205,6 +208,18 @@ def test_what_an_unbound_client_says_is_kept_within_bounds(link: Any) -> None:
     one.account = "demo"
     one.session.tap.bound()
     assert len(watcher.seen) == 32
+
+
+def test_a_flood_of_large_pdus_from_an_unbound_client_is_not_kept(link: Any) -> None:
+    one = link(State.OPEN, account="")
+    watcher = Keeps("demo")
+    taps_over(one).watch(watcher)
+    for _ in range(10):
+        one.session.receive(encode(SubmitSm(sequence_number=1, short_message=bytes(250), tlvs=[PAYLOAD])), 2_000)
+    one.session.receive(encode(BindTransceiver(system_id="demo", password="secret", sequence_number=1)), 2_000)
+    one.account = "demo"
+    one.session.tap.bound()
+    assert [type(pdu).__name__ for pdu in watcher.pdus()] == ["BindTransceiver"]
 
 
 @pytest.mark.parametrize(
