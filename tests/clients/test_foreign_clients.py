@@ -1,5 +1,5 @@
 """The journeys with clients that nobody here wrote: node-smpp, aiosmpplib, Net::SMPP and Kannel, beside smpplib, which
-the other journeys use. One that a machine lacks is skipped with one line; `.ci/run` installs them all."""
+other tests use. One that a machine lacks is skipped with one line; `.ci/run` installs them all."""
 
 from __future__ import annotations
 
