@@ -1,7 +1,8 @@
 """Providers call us: `/callback/NAME/TOKEN`, answered only when what it said is durable.
 
 Access fails closed: no token configured, no such provider, a wrong token and a peer outside the allowed networks all
-look the same from outside (404), and the log says which it was, without the token.
+look the same from outside (404), and the log says which it was, without the token. Anybody can reach this door, so
+refusals take no more than a line a second in the log, after a first sixty; each line says how many there were.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from ..config import ProviderConfig, plain, within
 from ..model import Incoming, Millis, StatusReport
 from ..providers.base import BadCallback, Callback, Provider
+from ..smpp.throttle import Throttle
 from ..store.base import StoreFailed
 
 #: By what a provider may call, and by what it is told that it may not (the others find nothing).
@@ -60,6 +62,9 @@ class Callbacks:
         self._clock = clock
         self._max_body = max_body
         self._log = structlog.get_logger("callback")
+        self._lines = Throttle(1, burst=60)
+        #: Refused since the last line about it.
+        self._silent = 0
         #: Counted for /metrics.
         self.taken = 0
         self.refused = 0
@@ -77,10 +82,7 @@ class Callbacks:
         peer = request.client.host if request.client else ""
         provider = self.providers.get(name)
         if provider is None or (why := self._closed(name, request.path_params["token"], peer)):
-            self.refused += 1
-            self._log.warning(
-                "callback refused", provider=name[:64], peer=peer, reason=why if provider else "no such provider"
-            )
+            self._refuse(name[:64], peer, why if provider else "no such provider")
             return Response(status_code=404)
         try:
             callback = Callback(
@@ -93,22 +95,26 @@ class Callbacks:
             )
             return await self.take(provider, callback)
         except TooLarge:
-            self.refused += 1
-            self._log.warning("callback refused", provider=name, peer=peer, reason=f"more than {self._max_body} octets")
+            self._refuse(name, peer, f"more than {self._max_body} octets")
             return Response(status_code=413)
         except BrokenOff:
-            self.refused += 1
-            self._log.warning("callback refused", provider=name, peer=peer, reason="it broke off")
+            self._refuse(name, peer, "it broke off")
             # Nobody reads it.
             return Response(status_code=400)
+
+    def _refuse(self, name: str, peer: str, reason: str) -> None:
+        self.refused += 1
+        self._silent += 1
+        if self._lines.take(self._clock()):
+            times, self._silent = self._silent, 0
+            self._log.warning("callback refused", provider=name, peer=peer, reason=reason, times=times)
 
     async def take(self, provider: Provider[Any], callback: Callback) -> Response:
         """What a provider's callback leads to; also the way in for a provider that lives in this process."""
         try:
             reply = provider.callback(callback, self._clock())
         except BadCallback as bad:
-            self.refused += 1
-            self._log.warning("callback refused", provider=provider.name, peer=callback.peer, reason=str(bad))
+            self._refuse(provider.name, callback.peer, str(bad))
             return Response(status_code=bad.status)
         try:
             if reply.reports:
