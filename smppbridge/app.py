@@ -382,10 +382,10 @@ async def _at_most(seconds: float) -> AsyncIterator[None]:
 # The process ---------------------------------------------------------------------------------------------------------
 
 
-async def run(path: Path, config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code."""
+async def run(path: Path, config: Config, reload: asyncio.Event) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP, or `reload`, reads the settings again. Returns the exit code."""
     loop = asyncio.get_running_loop()
-    stop, reload = asyncio.Event(), asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
@@ -445,10 +445,13 @@ def _warn(warnings: Sequence[Finding]) -> None:
 
 def serve(path: Path) -> int:
     """`smppbridge serve`. Raises ConfigError for what is wrong in the file."""
+    # SIGHUP ends a process that does not know it: what comes during the start is a reload after it.
+    reload = asyncio.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
     config, warnings = _checked(path)
     set_up(config.log, secrets=config.secrets())
     _warn(warnings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     # What was built at start stays; collecting it again and again costs a tenth of the throughput.
     gc.freeze()
-    return uvloop.run(run(path, config))
+    return uvloop.run(run(path, config, reload))

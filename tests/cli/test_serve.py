@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from smppbridge.app import serve
+from smppbridge.config import ConfigError
+
 CONFIG = """
 [smpp]
 [[smpp.listeners]]
@@ -175,3 +178,19 @@ def test_a_port_that_is_taken_is_worth_another_try(systemd: Systemd, tmp_path: P
         assert systemd.start().wait(20) == 1
     assert systemd.events()[-1] == "cannot start"
     assert str(port) in systemd.log.read_text(encoding="utf-8")
+
+
+def test_a_reload_that_comes_too_early_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGHUP while the settings are read: without a handler it would end this very process."""
+
+    def interrupted(path: Path) -> Any:
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise ConfigError([])
+
+    monkeypatch.setattr("smppbridge.app._checked", interrupted)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with pytest.raises(ConfigError):
+            serve(tmp_path / "gateway.toml")
+    finally:
+        signal.signal(signal.SIGHUP, before)
