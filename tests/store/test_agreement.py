@@ -173,7 +173,10 @@ class Twins:
                     await self.both("join", message, parts)
                     self.messages.append(message)
             case ("drop_parts",):
-                await self.both("drop_parts", self.parts[-1:])
+                dropped = self.parts[-1:]
+                await self.both("drop_parts", dropped)
+                # Nobody joins what he has dropped.
+                self.sets = [parts for parts in self.sets if not {*dropped} & {*parts}]
             case ("note", n):
                 ids = [message.id for message in self.messages[n : n + 2]]
                 await self.both("note", [Entry(message=id, at=self.now, event="resent") for id in (*ids, 1)])
