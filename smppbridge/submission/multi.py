@@ -44,7 +44,7 @@ from ..config import MAX_DESTINATIONS, DistributionListConfig
 from ..lifecycle import Settled
 from ..model import Entry, Message, Millis, Stage, bare
 from ..smpp.link import Link
-from ..store.base import Applied, Duplicate, StoreFailed, Verdicts
+from ..store.base import Duplicate, StoreFailed, Verdicts
 from .account import AccountState
 from .fields import direct, opened, stillborn, undirected
 from .refusal import Refusal
@@ -216,7 +216,7 @@ class Multi:
             if request.messages:
                 verdicts = await station.store.accept_many(request.messages, request.known_as)
             outcome = self._sorted(link, account, request, verdicts)
-            rejected = await self._reject(link, account, request, outcome)
+            ends = await self._keep_the_rest(link, account, request, outcome)
             self._answer(link, account, request, outcome)
         except StoreFailed as failed:
             for message in request.messages:
@@ -229,7 +229,7 @@ class Multi:
             station.refuse(link, account, sequence, status, "a mistake of the gateway", _REQUEST)
         else:
             self._go_on(account, request, outcome)
-            station.applied(rejected)
+            await self._end(account, ends, request.now)
             await self._note(link, request, outcome.resent)
         finally:
             station.done(account, request.size)
@@ -253,8 +253,11 @@ class Multi:
         account.give_back(message.accepted_at)
         account.forget(message.destination, message.accepted_at)
 
-    async def _reject(self, link: Link, account: AccountState, request: Request, outcome: Outcome) -> Sequence[Applied]:
-        """Accept what the response has no room for, as messages that are there only to end.
+    async def _keep_the_rest(
+        self, link: Link, account: AccountState, request: Request, outcome: Outcome
+    ) -> Sequence[Settled]:
+        """Accept what the response has no room for, as messages that are there only to end, and say how: after the
+        response, which no receipt may overtake.
 
         Where this fails the response stands, for what was accepted is accepted: the log has to tell it then.
         """
@@ -271,10 +274,21 @@ class Multi:
             ends.append(Settled(id=id, state=MessageState.REJECTED, reason=one.reason))
         try:
             await station.store.accept_many(messages, request.known_as)
-            return await station.store.apply(ends, now)
         except StoreFailed as failed:
-            log.error("destinations without an answer", account=account.name, count=len(rest), reason=str(failed))
+            self._unanswered(account, len(rest), failed)
             return ()
+        return ends
+
+    async def _end(self, account: AccountState, ends: Sequence[Settled], now: Millis) -> None:
+        if not ends:
+            return
+        try:
+            self._station.applied(await self._station.store.apply(ends, now))
+        except StoreFailed as failed:
+            self._unanswered(account, len(ends), failed)
+
+    def _unanswered(self, account: AccountState, count: int, failed: StoreFailed) -> None:
+        log.error("destinations without an answer", account=account.name, count=count, reason=str(failed))
 
     def _answer(self, link: Link, account: AccountState, request: Request, outcome: Outcome) -> None:
         told = request.known_as if outcome.accepted else outcome.resent[0].known_as if outcome.resent else 0

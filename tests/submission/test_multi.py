@@ -25,7 +25,8 @@ from pdu import (
 from smppbridge.config import AccountConfig, DistributionListConfig
 from smppbridge.ids import IdGenerator
 from smppbridge.journal import Journal
-from smppbridge.model import Kind, Message, Progress, Stage, bare
+from smppbridge.lifecycle import Change
+from smppbridge.model import Kind, Message, Millis, Progress, Stage, bare
 from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
 from smppbridge.store.base import Applied, Filter, StoreFailed, Verdicts
@@ -330,6 +331,24 @@ def test_what_has_no_room_in_the_response_ends_as_rejected() -> None:
     assert len(desk.applied) == len(ended)
     # The dispatcher never sees them.
     assert [message.destination for message in desk.outlet.offered] == GOOD
+
+
+def test_no_receipt_is_there_before_the_response() -> None:
+    """Whoever delivers finds it on disk the moment it is stored."""
+
+    class Watched(MemoryStore):
+        async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
+            answered.append(len(desk.client.answers))
+            return await super().apply(changes, now)
+
+    async def road() -> None:
+        await desk.store.open()
+        await desk.submit([number(GOOD[0]), LEFT_OUT])
+
+    answered: list[int] = []
+    desk = Desk(Watched())
+    asyncio.run(road())
+    assert answered == [1]
 
 
 def test_where_nobody_is_sent_to_nothing_is_kept_for_the_rest() -> None:
