@@ -612,6 +612,19 @@ def test_only_a_lost_framing_ends_a_link(link: Callable[..., Wire], what: str, s
     assert wire.closed()
 
 
+@pytest.mark.journey
+def test_while_we_stop_every_operation_is_answered_as_a_failure_of_ours(start: Any) -> None:
+    """SMPP 3.4 §5.1.3: ESME_RSYSERR, which clients take as temporary; the link stays until it is unbound."""
+    gateway = start()
+    wire = Wire(gateway.port)
+    with wire.socket:
+        assert wire.ask(request("bind_transceiver")).status == 0
+        gateway.call(gateway.gateway.submission.drain())
+        for name in ("submit_sm", "submit_multi", "data_sm", "query_sm", "cancel_sm", "replace_sm"):
+            assert wire.ask(request(name))[:3] == (COMMANDS[name] | RESPONSE, 0x08, 77), name
+        assert wire.alive()
+
+
 # What is kept and not used -------------------------------------------------------------------------------------------
 
 #: The TLVs that nobody reads in a SUBMIT_SM, as SMPP 3.4 §5.3.2 and 5.0 §4.8.4 write them.
