@@ -109,10 +109,14 @@ def expand(
     it, each under its name: SMPP 3.4 §4.5.2.1 has no other place for one."""
     found: dict[str, SmeAddress] = {}
     missing: dict[str, Failed] = {}
+    walked: set[str] = set()
     for one in named:
         if isinstance(one, SmeAddress):
             found.setdefault(bare(one.destination_addr), one)
+        elif one.dl_name in walked:
+            continue
         elif (known := lists.get(one.dl_name)) and account in known.accounts:
+            walked.add(one.dl_name)
             for number in known.numbers:
                 member = SmeAddress(dest_addr_ton=_INTERNATIONAL, dest_addr_npi=_ISDN, destination_addr=number)
                 found.setdefault(bare(number), member)

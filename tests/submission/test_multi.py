@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import pytest
@@ -71,6 +71,21 @@ def test_nobody_is_meant_twice_and_the_first_writing_counts() -> None:
     found, missing = expand([*named, number("+79990000003")], LISTS, "shop")
     assert [one.destination_addr for one in found] == ["79990000003", "+79990000001", "+79990000002"]
     assert missing == []
+
+
+def test_a_list_that_is_named_again_is_not_walked_again() -> None:
+    """A small PDU may name it 255 times."""
+
+    class Numbers(tuple[str, ...]):
+        walked = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Numbers.walked += 1
+            return super().__iter__()
+
+    lists = {"all": DistributionListConfig.model_construct(accounts=("shop",), numbers=Numbers(["79990000001"]))}
+    found, missing = expand([DistributionList(dl_name="all")] * 255, lists, "shop")
+    assert (len(found), missing, Numbers.walked) == (1, [], 1)
 
 
 def test_a_list_of_others_is_one_that_is_not_there() -> None:
