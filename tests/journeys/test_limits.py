@@ -110,8 +110,16 @@ def test_throughput_has_a_burst_and_says_its_name(start, connect):
 
 
 @pytest.mark.journey
-def test_what_is_being_stored_is_bounded(start, connect):
-    esme = connect(start(**{'password = "demo"': 'password = "demo"\nmax_pending = 1'}))
+@pytest.mark.parametrize(
+    ("settings", "limit", "reason"),
+    [
+        (account("max_pending = 1"), "max_pending", "1 messages of yours are being stored"),
+        ({"[smpp]": "[smpp]\nmax_pending = 1"}, "max_pending of [smpp]", "1 messages are being stored, all clients"),
+    ],
+)
+def test_what_is_being_stored_is_bounded(start, connect, settings, limit, reason):
+    gateway = start(**settings)
+    esme = connect(gateway)
     esme.bind()
     flood = [
         SubmitSm(source_addr="T", destination_addr="79991234567", short_message=b"%d" % n, sequence_number=n)
@@ -122,6 +130,10 @@ def test_what_is_being_stored_is_bounded(start, connect):
     statuses = {answer.command_status for answer in answers.values()}
     assert statuses == {CommandStatus.ESME_ROK, CommandStatus.ESME_RMSGQFUL}
     assert len(answers) == len(flood)
+    refused = [answer for answer in answers.values() if answer.command_status]
+    assert {answer.option(Tag.ADDITIONAL_STATUS_INFO_TEXT) for answer in refused} == {reason}
+    _, metrics = gateway.get("/metrics")
+    assert f'smppbridge_messages_limited_total{{account="demo",limit="{limit}"}} {len(refused)}.0' in metrics
 
 
 @pytest.mark.journey
