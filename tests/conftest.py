@@ -2,11 +2,14 @@
 
 import asyncio
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import textwrap
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
@@ -286,3 +289,36 @@ def authority(tmp_path: Path) -> Callable[[str], Authority]:
         return Authority(folder, name)
 
     return make
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command; it is there once its file is."""
+    running: list[subprocess.Popen[str]] = []
+
+    def capture(gateway: Any, name: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "smppbridge", "capture", "--config", str(gateway.path)]
+        process = subprocess.Popen(
+            [*command, "--out", name, *arguments], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+        running.append(process)
+        deadline = time.monotonic() + 20
+        while not list(tmp_path.glob(f"{Path(name).stem}*.pcap")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    yield capture
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What it says when Ctrl-C ends it."""
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    return said

@@ -6,13 +6,10 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import pytest
 import smpplib.client
 
 from pdu import BindTransceiver, CommandId, EnquireLink, Outbind, SubmitSm, decode, encode
+from tests.conftest import ended
 
 pytestmark = pytest.mark.journey
 
@@ -40,39 +38,6 @@ def commands(path: Path, port: int) -> list[str]:
         ("<" if source == port else "") + CommandId(int.from_bytes(data[4:8])).name.lower()
         for source, _, data in packets(path)
     ]
-
-
-@pytest.fixture
-def capture(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command; it is there once its file is."""
-    running: list[subprocess.Popen[str]] = []
-
-    def capture(gateway: Any, name: str, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "smppbridge", "capture", "--config", str(gateway.path)]
-        process = subprocess.Popen(
-            [*command, "--out", name, *arguments], stderr=subprocess.PIPE, text=True, cwd=tmp_path
-        )
-        running.append(process)
-        deadline = time.monotonic() + 20
-        while not list(tmp_path.glob(f"{Path(name).stem}*.pcap")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        return process
-
-    yield capture
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What it says when Ctrl-C ends it."""
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 0, said
-    return said
 
 
 def test_everything_is_there_in_order_and_no_password(start: Any, connect: Any, capture: Any, tmp_path: Path) -> None:
