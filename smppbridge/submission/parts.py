@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
-from pdu import Alphabet, CommandStatus, MessageState, Segment, SubmitSm, user_data
+from pdu import Alphabet, CommandStatus, MessageState, Segment, SubmitSm
 
 from ..config import AccountConfig
 from ..lifecycle import Settled
@@ -29,7 +29,7 @@ from ..model import Message, Millis, Notify, Part
 from ..smpp.link import Link
 from ..store.base import StoreFailed
 from .account import AccountState
-from .fields import decoded, request_of, stillborn
+from .fields import decoded, opened, request_of, stillborn
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ class Parts:
             reason = f"the parts of one message differ in data_coding: {first.data_coding} and {differs}"
             raise Refusal(CommandStatus.ESME_RSUBMITFAIL, reason)
         # A header that is more than the concatenation stands in every part; the first one's speaks for all.
-        header, _ = user_data(first)
-        body = b"".join(user_data(pdu)[1] for pdu in pdus)
+        _, header, _ = opened(first)
+        body = b"".join(opened(pdu)[2] for pdu in pdus)
         alphabet = Alphabet(parts[0].alphabet)
         message = self._station.read(account, parts[0].bind, alphabet, first, parts[0].pdu, header, body, now)
         message.id = parts[0].id
@@ -176,7 +176,7 @@ class Parts:
         if not parts:
             return
         first = decoded(parts[0].pdu, account)
-        body = b"".join(user_data(decoded(part.pdu, account))[1] for part in parts)
+        body = b"".join(_data_of(decoded(part.pdu, account)) for part in parts)
         message = stillborn(
             first, parts[0].pdu, parts[0].id, account, parts[0].bind, body, parts[0].accepted_at, parts[0].expires
         )
@@ -195,18 +195,35 @@ class Parts:
         for parts in await self._station.store.held_parts(now, 1000):
             if _set_of(parts[0]) in self._coming:
                 continue
-            name = parts[0].account
-            account = self._station.accounts.get(name)
-            if account is None:
-                # Acknowledged once, so it ends, even if nobody is left to hear of it.
-                gone = AccountState(name, AccountConfig(allowed_networks=()), self._station.store)
-                await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
-            elif len(parts) == parts[0].total:
-                with contextlib.suppress(Refusal):
-                    await self._join(account, parts, now)
-            else:
-                reason = f"{len(parts)} of {parts[0].total} parts came in time"
-                await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
+            try:
+                await self._settle(parts, now)
+            except StoreFailed:
+                raise
+            except Exception:
+                # Ours, and the other sets do not wait for it.
+                log.exception("a set of parts failed", account=parts[0].account)
+
+    async def _settle(self, parts: Sequence[Part], now: Millis) -> None:
+        name = parts[0].account
+        account = self._station.accounts.get(name)
+        if account is None:
+            # Acknowledged once, so it ends, even if nobody is left to hear of it.
+            gone = AccountState(name, AccountConfig(allowed_networks=()), self._station.store)
+            await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
+        elif len(parts) == parts[0].total:
+            with contextlib.suppress(Refusal):
+                await self._join(account, parts, now)
+        else:
+            reason = f"{len(parts)} of {parts[0].total} parts came in time"
+            await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
+
+
+def _data_of(pdu: SubmitSm) -> bytes:
+    """Of a part that is not to be sent. An account whose dialect has changed since may not be read as it was then."""
+    try:
+        return opened(pdu)[2]
+    except Refusal:
+        return pdu.short_message
 
 
 #: What parts of one message have in common (`Store.hold`).

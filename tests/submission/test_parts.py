@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pdu import CommandId, CommandStatus, DataSm, MessageState, SubmitSm, Tag, Tlv, encode, tlv
 from smppbridge.config import AccountConfig, Dialect
@@ -290,6 +291,38 @@ def test_parts_that_differ_in_data_coding_are_refused_and_the_acknowledged_ones_
             "the parts of one message differ in data_coding: 0 and 8",
         )
         assert life.told == {(int(id), MessageState.REJECTED): 1}
+
+    walk(road)
+
+
+@pytest.mark.parametrize(("total", "state"), [(3, MessageState.EXPIRED), (2, MessageState.REJECTED)])
+def test_parts_that_are_read_otherwise_after_a_reload_end_all_the_same(total: int, state: MessageState) -> None:
+    """Its client says that there is a header where there is none, and its dialect no longer looks past that."""
+
+    async def road(life: Life) -> None:
+        status, id = await life.send(part("sar", 7, total, 1, b"Hello", esm_class=0x40))
+        assert status == 0
+        life.station.reload({"demo": configured()}, {})
+        if total == 2:
+            assert (await life.send(part("sar", 7, total, 2, b"there")))[0] == CommandStatus.ESME_RSUBMITFAIL
+        await life.expire()
+        assert life.told == {(int(id), state): 1}
+        assert life.outlet.sent == []
+
+    walk(road, dialect=Dialect(headers="lenient"))
+
+
+def test_a_set_that_nobody_can_settle_holds_up_no_other() -> None:
+    async def road(life: Life) -> None:
+        _, first = await life.send(part("sar", 7, 2, 1, b"one", source_addr="FIRST"))
+        _, other = await life.send(part("sar", 8, 2, 1, b"one"))
+        [[held], _] = await life.store.held_parts(2**62, 10)
+        assert held.id == int(first)
+        await life.store.drop_parts([held])
+        # Nothing in the store has this shape; whatever it is, the others are not to wait for it.
+        await life.store.hold(structs.replace(held, pdu=b"no PDU at all"))
+        await life.expire()
+        assert life.told == {(int(other), MessageState.EXPIRED): 1}
 
     walk(road)
 
