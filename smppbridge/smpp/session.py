@@ -264,7 +264,7 @@ class Session:
         #: Deliveries that went out.
         self.delivered = 0
         #: PDUs that came, and those among them that no client should send: unreadable, unknown, not in this state,
-        #: or a response that nobody asked for.
+        #: or a response to what was never asked.
         self.taken = 0
         self.bad = 0
         #: An end-of-file came: nothing follows.
@@ -465,9 +465,12 @@ class Session:
 
     def _take_response(self, command_id: int, status: int, sequence: int, now: int, events: list[Event]) -> None:
         """The header tells it all, so that no TLV, message_id or status in a response can do harm."""
-        request = None if self._window is None else self._window.take(sequence, command_id)
+        window = self._window
+        request = None if window is None else window.take(sequence, command_id)
         if request is None:
-            self._ignore(command_id, status, sequence, events)
+            # Late, or once more: who is slow is not to be slowed down.
+            asked = window is not None and window.gave(sequence)
+            self._ignore(command_id, status, sequence, events, bad=not asked)
         elif request.command_id in DELIVERIES:
             if command_id == CommandId.GENERIC_NACK:
                 # A nack that reports no error is still no delivery.
@@ -777,8 +780,9 @@ class Session:
         self.bad += 1
         self._counters.bad += 1
 
-    def _ignore(self, command_id: int, status: int, sequence: int, events: list[Event]) -> None:
-        self._count_bad()
+    def _ignore(self, command_id: int, status: int, sequence: int, events: list[Event], *, bad: bool = True) -> None:
+        if bad:
+            self._count_bad()
         self._counters.unasked += 1
         events.append(Unasked(command_id, status, sequence))
 

@@ -65,6 +65,10 @@ class Window:
                 self._last = sequence
                 return sequence
 
+    def gave(self, sequence: int) -> bool:
+        """Whether a request has had this sequence_number since they last began again."""
+        return 0 < sequence <= self._last
+
     def put(self, command_id: CommandId, token: object, now: int) -> int:
         """Note a request that goes out now and return its sequence_number."""
         sequence = self.number()

@@ -449,3 +449,14 @@ def test_what_is_asked_and_how_it_ends_do_not_depend_on_cuts_and_turns(
         event for event in whole[0] if isinstance(event, tuple)
     ]
     assert cut[2] == whole[2]
+
+
+def test_who_answers_late_or_twice_does_nothing_bad(said: Any) -> None:
+    session = bound()
+    session.deliver(DeliverSm(), "a", NOW)
+    session.deliver(DeliverSm(), "b", NOW)
+    late, twice = (encode(DeliverSmResp(sequence_number=pdu.sequence_number)) for pdu in said(session))
+    assert session.receive(twice, NOW) == [Answered("b", 0)]
+    assert session.tick(NOW + 60_000) == [Answered("a", None)]
+    assert [type(event) for event in session.receive(late + twice, NOW + 60_001)] == [Unasked] * 2
+    assert session.bad == 0
