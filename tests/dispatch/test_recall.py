@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
 
 from pdu import MessageState
 from smppbridge.config import LegConfig, Route
-from smppbridge.lifecycle import Began, Cancelled, Doubted
-from smppbridge.model import Kind, Message, Notify, Progress, Sms, Stage, Viber
+from smppbridge.lifecycle import Began, Cancelled, Change, Doubted
+from smppbridge.model import Kind, Message, Millis, Notify, Progress, Sms, Stage, Viber, text_of
 from smppbridge.providers.base import WhenInDoubt
-from smppbridge.store.base import Replacement
+from smppbridge.store.base import Applied, Replacement, StoreFailed
+
+from .conftest import Fragile
 
 Make = Callable[..., Message]
 READY = Progress(stage=Stage.READY)
@@ -276,5 +280,104 @@ def test_a_probe_that_is_taken_back_lets_another_one_through(road: Any, told: An
             await r.quiet()
             assert a.requests[-2:] == [[3], [5]]
             assert r.dispatcher.stats["providers"]["a"]["kinds"]["viber"] == "closed"
+
+    run(work)
+
+
+# All of it at once ---------------------------------------------------------------------------------------------------
+
+
+class Crowded(Fragile):
+    """A store that takes some turns of the loop for each thing, so that everybody gets in between, and may fail."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.random = random
+        self.fails = lambda changes: random.random() < 0.05
+
+    async def some_turns(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
+        await self.some_turns()
+        applied = await super().apply(changes, now)
+        await self.some_turns()
+        return applied
+
+    async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
+        await self.some_turns()
+        after = await super().replace(replacement, now)
+        await self.some_turns()
+        return after
+
+    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
+        claimed = await super().claim(now, limit)
+        await self.some_turns()
+        return claimed
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whoever_comes_when_nothing_goes_out_that_was_cancelled_or_as_it_was_before(
+    road: Any, told: Any, message: Make, seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311
+    policy = random.choice([WhenInDoubt.REPEAT, WhenInDoubt.ASK])
+    a, b = (told(name, when_in_doubt=policy, batch=random.choice([1, 3])) for name in "ab")
+    store = Crowded(random)
+    cancelled: set[int] = set()
+    texts: dict[int, str] = {}
+
+    async def is_as_it_should_be(provider: Any, ids: list[int]) -> None:
+        for view in provider.views[-len(ids) :]:
+            assert view.id not in cancelled
+            assert text_of(view.command) == texts.get(view.id, text_of(message(view.id).command))
+        provider.replies.append(random.choice(["sent", "temporary", "unable", "refused", "doubt"]))
+        await store.some_turns()
+
+    async def take_out(r: Any, id: int) -> None:
+        [found] = await store.find_all(id)
+        recalled = r.dispatcher.recall([found])
+        try:
+            [applied] = await store.apply([Cancelled(id=id, recalled=bool(recalled), reason="test")], r.clock())
+        except StoreFailed:
+            for one in recalled:
+                r.dispatcher.offer(one)
+        else:
+            cancelled.update([id] * applied.ended)
+
+    async def put_in(r: Any, id: int, text: str, turn: asyncio.Lock) -> None:
+        async with turn:
+            [found] = await store.find_all(id)
+            if await replace(r, found, text):
+                texts[id] = text
+
+    async def work() -> None:
+        narrow = {"max_in_flight": random.choice([1, 2]), "breaker_failures": random.choice([3, 1000])}
+        async with road(a, b, config={"a": narrow, "b": narrow}, store=store, store_pause=0) as r:
+            for one in (a, b):
+                one.meanwhile = partial(is_as_it_should_be, one)
+            await r.dispatcher.start()
+            turn = asyncio.Lock()
+            async with asyncio.TaskGroup() as clients:
+                for id in range(1, 31):
+                    stored = r.dispatcher.opening(0, ["a", "b"], cascade=False)
+                    await r.accept(message(id, progress=stored or Progress(stage=Stage.WAITING, due=r.clock())))
+                    for _ in range(2):
+                        one = random.randint(max(1, id - 3), id)
+                        asked = take_out(r, one) if random.random() < 0.3 else put_in(r, one, f"text {id}", turn)
+                        clients.create_task(asked)
+                        await store.some_turns()
+                    if random.random() < 0.2:
+                        r.clock.now += 5_000
+                        r.dispatcher.wake()
+            store.fails = lambda changes: False
+            for _ in range(5):
+                await r.pass_time(600_000)
+            assert r.dispatcher.stats["held"] == 0
+            for id in range(1, 31):
+                progress = await r.progress(id)
+                assert progress.stage not in (Stage.READY, Stage.SENDING)
+                assert (progress.state is MessageState.DELETED) is (id in cancelled)
 
     run(work)
