@@ -319,6 +319,8 @@ class Session:
         if self.ending is not None or self.ended:
             return []
         self.ended = True
+        # It cannot answer, be it still listening.
+        self.can_receive = False
         return self._read(now)
 
     def hold(self, until: int) -> None:
@@ -498,7 +500,7 @@ class Session:
         events += self.abandon()
         if not self._timers.leaving:
             self._timers.leaving = now
-            self._may_submit = self.can_receive = False
+            self._may_submit = False
             self.wake_at = min(self.wake_at, self._timers.next())
             self._finish()
 
@@ -794,7 +796,7 @@ class Session:
     def _move(self, state: State) -> None:
         self.state = state
         self._may_submit = CommandId.SUBMIT_SM in RECEIVES[state]
-        self.can_receive = CommandId.DELIVER_SM in SENDS[state]
+        self.can_receive = CommandId.DELIVER_SM in SENDS[state] and not self.ended
         self.wake_at = min(self.wake_at, self._timers.next())
 
     def _finish(self, *, late: bool = False) -> None:

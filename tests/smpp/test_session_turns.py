@@ -299,6 +299,25 @@ def test_an_end_of_file_while_a_bind_is_decided(said: Any) -> None:
     assert session.ending == Ending(How.LOST, LEFT)
 
 
+def test_who_has_closed_its_half_before_its_bind_was_answered_gets_no_deliveries() -> None:
+    session = Session(LIMITS, 1_000, window=3, max_pdu=1024, counters=Counters())
+    session.receive(encode(BindTransceiver(system_id="demo", sequence_number=1)), NOW)
+    session.receive_end(NOW)
+    session.bind_accepted("us")
+    assert (session.room, session.can_receive) == (0, False)
+
+
+def test_who_has_closed_its_half_gets_no_more_deliveries_while_its_last_words_wait() -> None:
+    session = bound(submit_window=1)
+    assert session.deliver(DeliverSm(), "a", NOW)
+    session.receive(submits(1) + encode(DeliverSmResp(sequence_number=1)), NOW)
+    session.receive_end(NOW)
+    assert not session.deliver(DeliverSm(), "b", NOW)
+    session.respond_submit(1, 0, "11")
+    # What it said before still counts.
+    assert session.proceed(NOW) == [Answered("a", 0)]
+
+
 def test_an_end_of_file_after_an_unbind_changes_nothing(said: Any) -> None:
     session = bound()
     assert session.deliver(DeliverSm(), "a", NOW)
