@@ -208,12 +208,14 @@ class Outbox:
         pending.errors += 1
         pause = min(_FIRST_PAUSE << min(pending.errors - 1, 16), _LAST_PAUSE)
         queue.pause(unit, self._clock() + pause)
-        self._log.warning(
-            "client refused a receipt",
-            **_context(pending.row),
-            status=f"0x{status:08X}",
-            again_in=pause // 1000,
-        )
+        # A receiver whose own disk is full refuses them by the thousand.
+        if self._journal.open(1):
+            self._log.warning(
+                "client refused a receipt",
+                **_context(pending.row),
+                status=f"0x{status:08X}",
+                again_in=pause // 1000,
+            )
 
     async def _load(self, queue: Queue, page: Page) -> None:
         """Read on from the disk."""

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from structlog.testing import capture_logs
 
 from pdu import MessageState, Tag
 from smppbridge.config import AccountConfig
@@ -54,13 +55,17 @@ class Receivers:
 class Bench:
     """An outbox, its store and its clock."""
 
-    def __init__(self, store=None, **account):
+    def __init__(self, store=None, lines=0, **account):
         self.now = 1_000_000
         self.store = store or MemoryStore()
         self.bound = Receivers()
         self.accounts = {"demo": AccountConfig(password="x", allowed_networks=(), **account)}
         self.outbox = Outbox(
-            accounts=self.accounts, store=self.store, bound=self.bound, clock=lambda: self.now, journal=Journal(0)
+            accounts=self.accounts,
+            store=self.store,
+            bound=self.bound,
+            clock=lambda: self.now,
+            journal=Journal(lines, clock=lambda: 0),
         )
 
     async def finished(self, *ids, part_ids=(), err=0):
@@ -276,6 +281,18 @@ def test_receipts_that_nobody_fetches_are_dropped_when_they_are_old(age, kept):
         assert await bench.kept() == kept
 
     run(story)
+
+
+def test_a_client_that_refuses_everything_does_not_fill_the_log():
+    async def story(bench):
+        wire = bench.bind(window=50)
+        bench.outbox.offer(await bench.finished(*range(1, 51)))
+        with capture_logs() as lines:
+            bench.answer(wire, status=8)
+        assert [line["event"] for line in lines] == ["client refused a receipt"] * 3
+        assert bench.outbox.errors == 50
+
+    run(story, lines=3)
 
 
 def test_what_was_forgotten_is_not_sent_any_more():
