@@ -129,11 +129,11 @@ def make_message(id, part_ids=()):
     )
 
 
-def run(story, store=None):
+def run(story, store=None, lines=0):
     """Run an async story with a store that is open."""
 
     async def whole():
-        bench = Bench(store)
+        bench = Bench(store, lines)
         await bench.store.open()
         try:
             await story(bench)
