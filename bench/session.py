@@ -20,9 +20,10 @@ import uvloop
 from pdu import BindTransceiver, DeliverSm, DeliverSmResp, EnquireLink, Framer, SubmitSm, Tag, decode, encode, tlv
 from smppbridge.config import Listener, SmppConfig
 from smppbridge.smpp.admission import Admission
+from smppbridge.smpp.events import BindRequest, Ending
 from smppbridge.smpp.link import Link
 from smppbridge.smpp.server import SmppServer
-from smppbridge.smpp.session import BindRequest, Counters, Ending, Session
+from smppbridge.smpp.session import Counters, Session
 from smppbridge.smpp.timers import Limits
 
 _OFF = Limits(session_init=0, enquire_link_after=0, inactivity=0, response=0)

@@ -47,11 +47,11 @@ from .providers.registry import adapter_class, build
 from .readings import reading
 from .smpp.admission import Admission, Doorkeeper
 from .smpp.bound import Bound
+from .smpp.events import BindRequest, Ending, Operation
 from .smpp.link import Link
 from .smpp.listening import ListenFailed
 from .smpp.outbind import Callers
 from .smpp.server import SmppServer
-from .smpp.session import BindRequest, Ending, Operation
 from .smpp.tls import Certificate
 from .store.base import Applied, Store, StoreFailed
 from .store.memory import MemoryStore

@@ -36,7 +36,7 @@ import msgspec
 from pdu import CommandStatus
 
 from ..config import AccountConfig, plain, within
-from .session import BindRequest
+from .events import BindRequest
 from .tls import Certificate
 
 #: SMPP 3.4 §5.2.2: 9 octets with the NUL.

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .session import Ending
+from .events import Ending
 
 if TYPE_CHECKING:
     from .link import Link

@@ -16,8 +16,8 @@ import structlog
 from pdu import AlertNotification, CommandId, CommandStatus, DataSm, DeliverSm, Pdu, SubmitSm
 
 from .admission import Admission
+from .events import Answered, BindRequest, Ending, Event, How, Operation
 from .listening import local_of, peer_of
-from .session import Answered, BindRequest, Ending, Event, How, Operation
 from .states import State
 from .tls import Certificate, certificate_of
 

@@ -43,10 +43,11 @@ from ..ids import IdGenerator
 from .admission import Admission
 from .arriving import Arrivals
 from .bound import Bound
+from .events import BindRequest, Ending, How
 from .guard import Guard, Rules
 from .link import Application, Link
 from .listening import Port
-from .session import BindRequest, Counters, Ending, How, Session
+from .session import Counters, Session
 from .tap import Taps
 from .timers import Limits
 from .tls import context_of

@@ -23,8 +23,8 @@ from ..ids import IdGenerator
 from ..journal import Journal
 from ..model import KIND_OF, Entry, Kind, Message, Millis, Progress, Stage, text_of
 from ..smpp.bound import Bound
+from ..smpp.events import Operation
 from ..smpp.link import Link
-from ..smpp.session import Operation
 from ..store.base import Applied, Duplicate, Store, StoreFailed, Verdict
 from .account import AccountState
 from .afterwards import Afterwards

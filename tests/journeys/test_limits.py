@@ -8,7 +8,7 @@ import pytest
 from pdu import CommandStatus, SubmitSm, Tag, Unbind, encode
 from smppbridge.config import load
 from smppbridge.smpp.admission import hash_password
-from smppbridge.smpp.session import BindRequest
+from smppbridge.smpp.events import BindRequest
 
 THROTTLED, FULL = CommandStatus.ESME_RTHROTTLED, CommandStatus.ESME_RMSGQFUL
 REFUSED = CommandStatus.ESME_RSUBMITFAIL

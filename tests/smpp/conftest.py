@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pdu import BindReceiver, BindTransceiver, BindTransmitter, Framer, Pdu, SubmitSm, decode, encode
-from smppbridge.smpp.session import Counters, Ending, How, Session
+from smppbridge.smpp.events import Ending, How
+from smppbridge.smpp.session import Counters, Session
 from smppbridge.smpp.states import State
 from smppbridge.smpp.timers import Limits
 

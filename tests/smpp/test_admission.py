@@ -10,7 +10,7 @@ import pytest
 from pdu import CommandStatus
 from smppbridge.config import AccountConfig
 from smppbridge.smpp.admission import Admission, Doorkeeper, address_of, hash_password, verify_password
-from smppbridge.smpp.session import BindRequest
+from smppbridge.smpp.events import BindRequest
 from smppbridge.smpp.tls import Certificate
 
 ROK, BINDFAIL = CommandStatus.ESME_ROK, CommandStatus.ESME_RBINDFAIL

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from smppbridge.smpp.bound import Bound
-from smppbridge.smpp.session import Ending, How
+from smppbridge.smpp.events import Ending, How
 
 
 def link(number: int, account: str = "demo", can_receive: bool = True, leaving: bool = False) -> Any:

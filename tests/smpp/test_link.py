@@ -29,10 +29,11 @@ from pdu import (
 )
 from smppbridge.config import SmppConfig
 from smppbridge.smpp.admission import Admission
+from smppbridge.smpp.events import BindRequest, Ending, How
 from smppbridge.smpp.guard import Visitor
 from smppbridge.smpp.link import Link
 from smppbridge.smpp.server import SmppServer
-from smppbridge.smpp.session import TURN, BindRequest, Ending, How
+from smppbridge.smpp.session import TURN
 
 
 class Wire(asyncio.Transport):

@@ -45,10 +45,10 @@ from pdu import (
 )
 from smppbridge.config import AccountConfig, Listener, SmppConfig, Tls
 from smppbridge.smpp.admission import Admission, Doorkeeper
+from smppbridge.smpp.events import BindRequest, Ending, How
 from smppbridge.smpp.link import Link
 from smppbridge.smpp.listening import ListenFailed
 from smppbridge.smpp.server import SmppServer
-from smppbridge.smpp.session import BindRequest, Ending, How
 from smppbridge.smpp.tls import Certificate
 
 ACCOUNTS = {

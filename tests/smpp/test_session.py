@@ -39,17 +39,8 @@ from pdu import (
     encode,
     tlv,
 )
-from smppbridge.smpp.session import (
-    Answered,
-    BindRequest,
-    Counters,
-    Ending,
-    Event,
-    How,
-    Refused,
-    Session,
-    Unasked,
-)
+from smppbridge.smpp.events import Answered, BindRequest, Ending, Event, How, Refused, Unasked
+from smppbridge.smpp.session import Counters, Session
 from smppbridge.smpp.states import State
 from smppbridge.smpp.timers import NEVER, Limits
 

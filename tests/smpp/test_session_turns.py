@@ -24,7 +24,8 @@ from pdu import (
     UnbindResp,
     encode,
 )
-from smppbridge.smpp.session import TURN, Answered, Counters, Ending, Event, How, Refused, Session, Unasked
+from smppbridge.smpp.events import Answered, Ending, Event, How, Refused, Unasked
+from smppbridge.smpp.session import TURN, Counters, Session
 from smppbridge.smpp.timers import Limits
 
 NOW = 2_000

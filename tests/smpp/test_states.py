@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pdu import PDUS, CommandId, CommandStatus, GenericNack, encode
-from smppbridge.smpp.session import BindRequest, Refused, Unasked
+from smppbridge.smpp.events import BindRequest, Refused, Unasked
 from smppbridge.smpp.states import (
     MOVES,
     OPERATIONS,
