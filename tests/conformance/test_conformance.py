@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -623,6 +624,51 @@ def test_while_we_stop_every_operation_is_answered_as_a_failure_of_ours(start: A
         for name in ("submit_sm", "submit_multi", "data_sm", "query_sm", "cancel_sm", "replace_sm"):
             assert wire.ask(request(name))[:3] == (COMMANDS[name] | RESPONSE, 0x08, 77), name
         assert wire.alive()
+
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+def absolute(after: int, quarters: int = 0) -> bytes:
+    """SMPP 3.4 §7.1.1.1: so many milliseconds from now, to the tenth of a second, in a zone so many quarters of an hour
+    east of UTC."""
+    moment = datetime.now(UTC) + timedelta(milliseconds=after, minutes=15 * quarters)
+    tenths = moment.microsecond // 100_000
+    return c(f"{moment:%y%m%d%H%M%S}{tenths}{abs(quarters):02d}{'-' if quarters < 0 else '+'}")
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize(
+    ("schedule", "validity", "due", "lives"),
+    [
+        (lambda: c(""), lambda: c(""), 0, DAY),
+        (lambda: c("000000020000000R"), lambda: c(""), 2 * HOUR, 2 * HOUR + DAY),
+        (lambda: absolute(2 * HOUR), lambda: c(""), 2 * HOUR, 2 * HOUR + DAY),
+        (lambda: absolute(2 * HOUR, 23), lambda: absolute(3 * HOUR, -14), 2 * HOUR, 3 * HOUR),
+        (lambda: c("200101000000000+"), lambda: c("000000003000000R"), 0, HOUR // 2),
+        # A relative validity counts from now, whenever it is due.
+        (lambda: c("000000020000000R"), lambda: c("000000030000000R"), 2 * HOUR, 3 * HOUR),
+        # Longer than max_validity, a week.
+        (lambda: c(""), lambda: c("000020000000000R"), 0, 7 * DAY),
+    ],
+)
+def test_times_are_meant_as_the_specification_writes_them(
+    start: Any, schedule: Callable[[], bytes], validity: Callable[[], bytes], due: int, lives: int
+) -> None:
+    """SMPP 3.4 §7.1.1; `default_validity` counts from when it is due."""
+    gateway = start()
+    wire = Wire(gateway.port)
+    with wire.socket:
+        assert wire.ask(request("bind_transmitter")).status == 0
+        times = {"schedule_delivery_time": schedule(), "validity_period": validity()}
+        answer = wire.ask(request("submit_sm", **times))
+        message = gateway.call(gateway.gateway.store.find(int(answer.body[:-1])))
+    assert (message.progress.stage.name == "WAITING") is (due > 0)
+    # All that differs here differs by half an hour at least.
+    assert abs(message.expires - message.accepted_at - lives) < 60_000
+    if due:
+        assert abs(message.progress.due - message.accepted_at - due) < 60_000
 
 
 # What is kept and not used -------------------------------------------------------------------------------------------
