@@ -27,7 +27,6 @@ from random import Random
 from typing import Any, TypeAlias
 
 import structlog
-from msgspec import structs
 
 from pdu import MessageState
 
@@ -165,15 +164,14 @@ class Dispatcher:
         it comes back when it is made to wait on disk, or by `offer`.
         """
         held = self._held
-        wanted = {message.id: message for message in messages}
-        progress = {message.id: message.progress for message in self._inbox if message.id in wanted}
-        if progress:
+        wanted = {message.id for message in messages}
+        found = [message for message in self._inbox if message.id in wanted]
+        if found:
             self._inbox = [message for message in self._inbox if message.id not in wanted]
         if not held.isdisjoint(wanted):
             for lane in self._lanes.values():
-                # In a lane of a cascade it stands as the provider is to see it.
-                progress |= {queued.id: queued.progress for queued in lane.recall(wanted)}
-        return [structs.replace(wanted[id], progress=known) for id, known in progress.items()]
+                found += lane.recall(wanted)
+        return found
 
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         """Where such a message would go, and why."""
@@ -363,8 +361,7 @@ class Dispatcher:
             if not names:
                 changes.append(self._not_taken(message, decision))
                 continue
-            view = leg.view(message) if leg is not None else message
-            kind = view.kind
+            kind = leg.kind if leg is not None else message.kind
             lane = lanes[names[0]]
             if not lane.takes(kind):
                 lane = next((lanes[name] for name in names if lanes[name].takes(kind)), lane)
@@ -378,7 +375,7 @@ class Dispatcher:
                 changes.append(Postponed(id=message.id, leg=progress.leg, until=now, reason=""))
             else:
                 held.add(message.id)
-                lane.push(view, leg)
+                lane.push(message, leg)
         return changes
 
     def _no_lane(
@@ -629,10 +626,9 @@ class Dispatcher:
         for message in repeat:
             lane = self._lanes[message.progress.provider]
             leg, _ = self._leg_of(message)
-            view = leg.view(message) if leg is not None else message
-            if lane.takes(view.kind) and message.id not in self._held:
+            if lane.takes(leg.kind if leg is not None else message.kind) and message.id not in self._held:
                 self._held.add(message.id)
-                lane.push(view, leg)
+                lane.push(message, leg)
                 lane.pump()
         if changes:
             await self.record(changes)

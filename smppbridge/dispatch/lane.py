@@ -12,7 +12,8 @@ answers, the login is refused), and one for each kind of message, so that an SMS
 fails while the whole provider rests keeps it resting.
 
 A batch holds messages of one kind, of one leg of a cascade (`cascade.py`), and of one `Provider.rides_with`. Messages
-stand in the queue as the adapter sees them; what the store returns is as they were accepted, and `judge` wants it so.
+stand in the queue as the adapter sees them; what leaves it unsent is as it was accepted, for it is routed anew. What the
+store returns is so too, and `judge` wants it so.
 """
 
 from __future__ import annotations
@@ -176,6 +177,8 @@ class Lane:
         self._engine = engine
         self._batch = min(config.batch or adapter.batch, adapter.batch)
         self._queue = Queue(self._batch)
+        #: Those of a cascade, as they were accepted: whoever leaves unsent is routed by that.
+        self._accepted: dict[int, Message] = {}
         #: How long a batch that is not full waits for company, and until when those wait that are here.
         self._gather: Millis = int(config.batch_wait * 1000) if self._batch > 1 else 0
         self._gathered: Millis = 0
@@ -255,6 +258,9 @@ class Lane:
     def push(self, message: Message, leg: Leg | None = None) -> None:
         """Queue a message, on a leg of a cascade as that leg sees it. One that is in doubt is a repetition and never
         rides with others than its like."""
+        if leg is not None:
+            self._accepted[message.id] = message
+            message = leg.view(message)
         if self._gather and not len(self._queue):
             self._gathered = self._engine.clock() + self._gather
         if message.kind in self._resting:
@@ -339,15 +345,14 @@ class Lane:
         """From time to time: end what has expired in the queue, and look whether anything may begin."""
         expired = self._queue.take_expired(now)
         if expired:
-            self._let_go(expired)
-            self._engine.expired(expired)
+            self._engine.expired(self._let_go(expired))
         self.pump()
 
     def recall(self, ids: Container[int]) -> list[Message]:
         """Take these out of the queue and let go of them. What is in doubt stays: a provider may have it."""
         found = self._queue.take_these(ids, lambda queued: queued.progress.stage is not Stage.DOUBT)
         if found:
-            self._let_go(found)
+            found = self._let_go(found)
             if self.behind and self.hungry:
                 self._engine.roomy(self)
         return found
@@ -356,22 +361,23 @@ class Lane:
         live = [message for message in batch if message.expires > now]
         if len(live) < len(batch):
             late = [message for message in batch if message.expires <= now]
-            self._let_go(late)
-            self._engine.expired(late)
+            self._engine.expired(self._let_go(late))
         return live
 
-    def _let_go(self, messages: Sequence[Message]) -> None:
+    def _let_go(self, messages: list[Message]) -> list[Message]:
+        """They are here no longer. Returns them as they were accepted."""
         self.held -= len(messages)
         if self._resting:
             for kind in {message.kind for message in messages} & self._resting:
                 self._breaker(kind).forget_probe()
         self._engine.release(messages)
+        own = self._accepted
+        return [own.pop(message.id, message) for message in messages] if own else messages
 
     def _freed(self, waiting: list[Message]) -> list[Message]:
         """Let go of what has left the queue; returns those that may go elsewhere. What is in doubt stays with this
         provider: it is so on disk, and comes back when it is due."""
-        self._let_go(waiting)
-        return [message for message in waiting if message.progress.stage is not Stage.DOUBT]
+        return [message for message in self._let_go(waiting) if message.progress.stage is not Stage.DOUBT]
 
     def _wake_at(self, when: Millis, now: Millis) -> None:
         if self._timer is not None:

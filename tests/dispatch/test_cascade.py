@@ -738,6 +738,35 @@ def test_a_reload_takes_the_next_leg_from_the_new_route(road: Any, told: Any, me
     run(work)
 
 
+@pytest.mark.parametrize("by", ["reload", "breaker"])
+def test_what_leaves_a_lane_unsent_is_routed_as_it_was_accepted(road: Any, told: Any, message: Make, by: str) -> None:
+    """And not as the provider of its leg was to see it: for that source and that kind there is another route."""
+
+    async def work() -> None:
+        a, b, c = told("a"), told("b"), told("c")
+        own = Route(source=("INFO",), kinds=(Kind.SMS,), cascade=cascade(first=["a", "b"])[0].cascade)
+        legs = tuple(leg.model_copy(update={"source": "SHOP"}) for leg in own.cascade)
+        routes = [own.model_copy(update={"cascade": legs}), Route(providers=("c",))]
+        tables = {"a": {"max_in_flight": 1, "breaker_failures": 1}}
+        async with road(a, b, c, routes=routes, config=tables) as r:
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            a.replies = [httpx.ConnectError("refused")] if by == "breaker" else []
+            await r.dispatcher.start()
+            await r.accept(*(message(id, source="INFO") for id in (1, 2, 3)))
+            if by == "reload":
+                r.tables = {**r.tables, "a": r.tables["a"].model_copy(update={"max_in_flight": 2})}
+                r.dispatcher.reload(r.tables, r.router(), r.providers)
+            gate.set()
+            await r.quiet()
+            assert c.requests == []
+            assert sorted(id for (id,) in a.requests + b.requests) == [1, 2, 3]
+            assert {seen.source for seen in (*a.views, *b.views)} == {"SHOP"}
+            assert r.dispatcher.stats["held"] == 0
+
+    run(work)
+
+
 # Whatever happens ----------------------------------------------------------------------------------------------------
 
 COUNT = 8
