@@ -12,8 +12,8 @@ answers, the login is refused), and one for each kind of message, so that an SMS
 fails while the whole provider rests keeps it resting.
 
 A batch holds messages of one kind, of one leg of a cascade (`cascade.py`), and of one `Provider.rides_with`. Messages
-stand in the queue as the adapter sees them; what leaves it unsent is as it was accepted, for it is routed anew. What the
-store returns is so too, and `judge` wants it so.
+stand in the queue as the adapter sees them; one that leaves it unsent is as it was accepted, for it is routed anew.
+So is what the store returns, and `judge` wants it so.
 """
 
 from __future__ import annotations
