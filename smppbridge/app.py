@@ -210,7 +210,7 @@ class Gateway:
         # Access fails closed: who has no account any more is sent off. Nobody else notices the reload.
         for link in list(self.bound.links.values()):
             if link.account not in config.accounts:
-                link.unbind("the account was taken out of the configuration")
+                link.unbind("the account was taken out of the configuration", shut=True)
 
     # What the SMPP server tells (smpp.server.Application) -----------------------------------------------------------
 

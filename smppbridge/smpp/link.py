@@ -224,9 +224,9 @@ class Link(asyncio.Protocol):
         """See `Session.leaving`."""
         return self.session.leaving
 
-    def unbind(self, reason: str = "unbound by us") -> None:
-        """Ask the client to go."""
-        self.session.unbind(self._server.now(), reason)
+    def unbind(self, reason: str = "unbound by us", *, shut: bool = False) -> None:
+        """Ask the client to go; see `Session.unbind`."""
+        self.session.unbind(self._server.now(), reason, shut=shut)
         self._touch()
 
     def close(self, reason: str) -> None:

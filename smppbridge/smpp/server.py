@@ -261,10 +261,14 @@ class SmppServer:
             log.warning("bind replaced", **by.whence, account=admission.account, old=oldest[0].peer, times=times)
 
     def refused(self, request: BindRequest, admission: Admission, link: Link) -> None:
-        """A bind was refused: count it and tell it. What looks like guessing is told once a minute for each address."""
+        """A bind was refused: count it and tell it. What looks like guessing is told once a minute for each address; so
+        is a client that may bind but not now, and tries again and again."""
         self.stats.binds_refused[admission.status.name] += 1
-        visitor = link.visitor
-        if visitor is None or admission.known or not self.guard.failed(visitor, request.system_id, self.now()):
+        visitor, now, times = link.visitor, self.now(), 1
+        guessing = visitor is not None and not admission.known and self.guard.failed(visitor, request.system_id, now)
+        if visitor is not None and admission.known:
+            times = self.guard.tell(visitor, "bind refused", now)
+        if times and not guessing:
             log.warning(
                 "bind refused",
                 **link.whence,
@@ -272,8 +276,9 @@ class SmppServer:
                 bind_type=request.bind_type,
                 status=admission.status.name,
                 reason=admission.reason,
+                times=times,
             )
-        elif times := self.guard.tell(visitor, "bind guessing", self.now()):
+        elif guessing and visitor is not None and (times := self.guard.tell(visitor, "bind guessing", now)):
             log.warning(
                 "bind guessing",
                 **link.whence,

@@ -141,6 +141,7 @@ class Session:
         "_out",
         "_reasons",
         "_responded_at_unbind",
+        "_shut",
         "_stopped",
         "_submit_window",
         "_submits_answered",
@@ -202,6 +203,8 @@ class Session:
         self._held_until = 0
         #: UNBIND of the client that waits until every operation is answered.
         self._leaving: int | None = None
+        #: Whoever this was may not ask for anything any more.
+        self._shut = False
         #: Operations answered before the first UNBIND, whoever sent it.
         self._responded_at_unbind = 0
         #: With status 0, not counted yet.
@@ -326,7 +329,8 @@ class Session:
         received = self._counters.received
         received[command_id if command_id in received else 0] += 1
         ruling = verdict(self.state, command_id)
-        if self._leaving is not None and not command_id & RESPONSE and command_id != CommandId.ENQUIRE_LINK:
+        shut = self._leaving is not None or (self._shut and command_id in OPERATIONS)
+        if shut and not command_id & RESPONSE and command_id != CommandId.ENQUIRE_LINK:
             # Between its UNBIND and our answer a client has nothing more to ask for.
             ruling = CommandStatus.ESME_RINVBNDSTS
         if ruling is None:
@@ -578,8 +582,11 @@ class Session:
         if CommandId.ENQUIRE_LINK in SENDS[self.state] and self.ending is None:
             self._ask(EnquireLink(), now)
 
-    def unbind(self, now: int, reason: str = "unbound by us") -> None:
-        """Ask the client to go; the session ends with its answer, or when it does not answer in time."""
+    def unbind(self, now: int, reason: str = "unbound by us", *, shut: bool = False) -> None:
+        """Ask the client to go; the session ends with its answer, or when it does not answer in time. `shut`: nothing
+        more is taken from it meanwhile."""
+        if shut:
+            self._shut, self._may_submit = True, False
         if self.leaving:
             return
         if CommandId.UNBIND not in SENDS[self.state]:

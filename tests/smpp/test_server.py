@@ -567,6 +567,22 @@ def test_max_binds_holds_when_two_come_at_once(run: Run) -> None:
     run(test())
 
 
+def test_who_knows_the_password_and_tries_again_and_again_fills_no_log(run: Run, log: Any) -> None:
+    async def test() -> None:
+        async with world() as here:
+            for _ in range(2):
+                assert await (await here.connect()).bind() == 0
+            late = await here.connect()
+            for _ in range(10):
+                assert await late.bind() == CommandStatus.ESME_RBINDFAIL
+            here.passed = 61
+            assert await (await here.connect()).bind() == CommandStatus.ESME_RBINDFAIL
+            told = [line for line in log if line["event"] == "bind refused"]
+            assert [(line["reason"], line["times"]) for line in told] == [("max_binds is 2", 1), ("max_binds is 2", 10)]
+
+    run(test())
+
+
 def test_connections_beyond_the_limit_are_closed(run: Run, log: Any) -> None:
     async def test() -> None:
         async with world(max_connections=1) as here:

@@ -431,6 +431,23 @@ def test_an_unbind_does_not_wait_for_ever(session_in: Any, said: Any) -> None:
     assert session.ending == Ending(How.UNBOUND, "unbound by the client, 1 requests were not answered")
 
 
+@pytest.mark.parametrize("pdu", [SubmitSm(), SubmitMulti(), DataSm(), QuerySm(message_id="1")])
+def test_nothing_more_is_taken_from_who_may_ask_for_nothing_any_more(pdu: Pdu, session_in: Any, said: Any) -> None:
+    session = session_in(State.BOUND_TRX)
+    session.receive(submit(1), NOW)
+    session.unbind(NOW, "gone", shut=True)
+    pdu.sequence_number = 5
+    session.receive(encode(pdu) + encode(EnquireLink(sequence_number=6)), NOW)
+    session.respond_submit(1, 0, "1")
+    unbind, refused, enquired, answered = said(session)
+    assert type(unbind) is Unbind
+    status = CommandStatus.ESME_RINVBNDSTS
+    assert (refused.command_id, refused.command_status) == (pdu.command_id | 0x80000000, status)
+    assert (type(enquired), answered.command_status, answered.message_id) == (EnquireLinkResp, 0, "1")
+    session.receive(encode(UnbindResp(sequence_number=unbind.sequence_number)), NOW)
+    assert session.ending == Ending(How.CLOSED, "unbound by us")
+
+
 def test_our_unbind_is_answered(session_in: Any, said: Any) -> None:
     session = session_in(State.BOUND_TRX)
     session.unbind(NOW)
