@@ -286,6 +286,12 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
             said.mistake((*place, "bind_types"), "it could not bind in any way; expected at least one")
         if account.default_validity > account.max_validity:
             said.mistake((*place, "default_validity"), "longer than max_validity")
+        for number, err in enumerate(account.alert_errors):
+            if not 0 <= err <= 999:
+                said.mistake((*place, "alert_errors", number), "expected what a receipt may say, 0 to 999")
+        for key, why in _SOME_TIME.items():
+            if not getattr(account, key):
+                said.mistake((*place, key), f"{why}; expected more than 0 seconds")
         _check_status("duplicate_status", account.duplicate_status, place, said)
         _check_status("flood_status", account.flood_status, place, said)
         _check_limits(account, place, said)
@@ -299,6 +305,14 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
         if account.outbind is not None:
             _check_outbind(account, account.outbind, (*place, "outbind"), said)
+
+
+#: What nothing would come of without any time.
+_SOME_TIME = {
+    "default_validity": "every message would end as EXPIRED at once",
+    "parts_timeout": "no long message would ever be whole",
+    "receipts_for": "every receipt would be dropped",
+}
 
 
 def _check_outbind(account: AccountConfig, outbind: OutbindConfig, place: Place, said: Said) -> None:
