@@ -40,8 +40,7 @@ class DialectReader:
         coding = data_coding
         if meaning is not None and body and not has_udh:
             if meaning == "binary":
-                said = CODINGS[data_coding] in (Coding.BINARY, Coding.EIGHT_BIT)
-                return Binary(data=body, data_coding=data_coding if said else _OCTETS)
+                return Binary(data=body, data_coding=_of_data(data_coding))
             try:
                 coding, body, alphabet = specified(meaning, body, alphabet)
             except Undecodable as error:
@@ -57,7 +56,12 @@ class DialectReader:
         if coding != data_coding:
             # What the number says beside the alphabet still holds.
             if isinstance(command, Binary):
-                command = msgspec.structs.replace(command, data_coding=data_coding)
+                command = msgspec.structs.replace(command, data_coding=_of_data(data_coding))
             elif isinstance(command, Sms) and is_flash(data_coding):
                 command = msgspec.structs.replace(command, flash=True)
         return command
+
+
+def _of_data(data_coding: int) -> int:
+    """The number itself, where data may have it."""
+    return data_coding if CODINGS[data_coding] in (Coding.BINARY, Coding.EIGHT_BIT) else _OCTETS

@@ -48,7 +48,9 @@ class Mender:
                 _mend_header(pdu, data)
             header = len(data) - len(parse_header(data)[1]) if pdu.esm_class & _UDHI else 0
             front, text = data[:header], data[header:]
-            if pdu.data_coding in self._packed and _only_parts(front):
+            if not _only_parts(front):
+                return
+            if pdu.data_coding in self._packed:
                 text = gsm0338.unpack_uncounted(text, header)
             if self._nul_terminated and _is_last(pdu):
                 text = self._without_nul(pdu.data_coding, text)
@@ -85,12 +87,20 @@ def mender_for(dialect: Dialect) -> Mender | None:
 def _mend_header(pdu: SubmitSm, data: bytes) -> None:
     """Let bit 6 of esm_class say what the octets say (SMPP 3.4 §5.2.12)."""
     if pdu.esm_class & _UDHI:
-        try:
-            parse_header(data)
-        except BadHeader:
+        if not _is_header(data):
             pdu.esm_class &= ~_UDHI
     elif any(data.startswith(begin) and 1 <= data[size - 1] <= data[size - 2] for begin, size in _fitting(data)):
         pdu.esm_class |= _UDHI
+
+
+def _is_header(data: bytes) -> bool:
+    """Whether there is one in front, of elements that have data. UCS2 can look like one of none, or of empty ones:
+    "__HLR__" begins with a NUL, and "В 24" is four octets with two empty elements."""
+    try:
+        elements = parse_header(data)[0].elements
+    except BadHeader:
+        return False
+    return bool(elements) and all(element.data for element in elements)
 
 
 def _fitting(data: bytes) -> list[tuple[bytes, int]]:

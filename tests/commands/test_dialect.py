@@ -83,8 +83,9 @@ def test_what_comes_under_4_is_data_to_who_keeps_to_the_specification() -> None:
     assert reader_for(Dialect(like="spec"))(b"text", **asked) == Binary(data=b"text", data_coding=4)
 
 
-def test_data_in_eight_bits_keeps_its_number() -> None:
-    assert reading(b"\x01\x02", 0xF6, _246="eight_bit") == Binary(data=b"\x01\x02", data_coding=0xF6)
+@pytest.mark.parametrize(("number", "told"), [(0xF6, 0xF6), (2, 2), (0, 4), (8, 4)])
+def test_data_in_eight_bits_keeps_a_number_that_says_data(number: int, told: int) -> None:
+    assert reading(b"\x01\x02", number, **{f"_{number}": "eight_bit"}) == Binary(data=b"\x01\x02", data_coding=told)
 
 
 def test_what_has_a_header_is_for_the_handset() -> None:

@@ -57,6 +57,10 @@ def test_the_profiles_have_nothing_to_mend(name: str) -> None:
         (b"Hello", UDHI, 0),
         (b"", UDHI, 0),
         (b"\x05\x00\x03\x07", UDHI, 0),
+        # UCS2 begins like a header in which nothing stands, or nothing but empty elements; so does "@" of GSM 03.38.
+        ("__HLR__".encode("utf-16-be"), UDHI, 0),
+        ("В 24 часа".encode("utf-16-be"), UDHI, 0),
+        (b"\0home", UDHI, 0),
         # It says so rightly.
         (PART + b"Hello", UDHI, UDHI),
         (PORTS + b"data", UDHI, UDHI),
@@ -129,6 +133,10 @@ def test_what_ends_a_text_depends_on_what_the_data_coding_means(said: str, data:
 def test_only_the_last_part_has_an_end() -> None:
     assert mended(PART + b"x\0", esm_class=UDHI, nul_terminated=True).short_message == PART + b"x\0"
     assert mended(LAST + b"x\0", esm_class=UDHI, nul_terminated=True).short_message == LAST + b"x"
+
+
+def test_data_for_the_handset_keeps_its_nul() -> None:
+    assert mended(PORTS + b"x\0", esm_class=UDHI, nul_terminated=True).short_message == PORTS + b"x\0"
 
 
 # Packed septets ------------------------------------------------------------------------------------------------------
