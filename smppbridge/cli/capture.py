@@ -105,6 +105,7 @@ class _Taking:
         before = [(number, signal.signal(number, self._stop)) for number in (signal.SIGINT, signal.SIGTERM)]
         try:
             over = self._take()
+            self._file.flush()
         except BrokenPipeError:
             # Whoever read our output has seen enough.
             self._enough = True
@@ -337,7 +338,9 @@ class Single:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._stream.close()
+        # What is flushed is safe; what could not be is tried once more, and was told already.
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
     def write(self, data: bytes) -> None:
         self._stream.write(data)
@@ -368,7 +371,9 @@ class Rotating:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._stream.close()
+        # What is flushed is safe; what could not be is tried once more, and was told already.
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
     def write(self, data: bytes) -> None:
         full = self._size and self._written + len(data) > self._size and self._written > len(HEADER)
@@ -397,12 +402,12 @@ def _new(path: Path) -> BinaryIO:
     """A file with its header, that is nobody else's to read: texts are in it. Raises Trouble."""
     try:
         stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+        stream.write(HEADER)
+        stream.flush()
     except FileExistsError:
         raise Trouble(f"{path} is there already and is not overwritten: take it away, or name another") from None
     except OSError as error:
         raise Trouble(f"{path} cannot be written: {error.strerror}") from None
-    stream.write(HEADER)
-    stream.flush()
     return stream
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import stat
 import struct
@@ -207,6 +208,25 @@ def test_a_file_that_is_there_stays_as_it_is(fake: Fake, capture: Any, tmp_path:
 def test_a_folder_that_is_not_there(fake: Fake, capture: Any) -> None:
     result = capture(out="none/x.pcap")
     assert (result.exit_code, "cannot be written: No such file or directory" in result.stderr) == (1, True)
+
+
+@pytest.fixture
+def crowded() -> Iterator[None]:
+    """As if the disk had room for a megabyte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("crowded")
+@pytest.mark.parametrize("rotation", [[], ["--rotate-time", "1h"], ["--rotate-size", "2MB"]])
+def test_a_disk_that_is_full(fake: Fake, capture: Any, tmp_path: Path, rotation: list[str]) -> None:
+    fake.says = [Welcome(gateway="t"), *(seen(number, bytes(1000)) for number in range(1200))]
+    result = capture("--count", 1200, *rotation)
+    assert result.exit_code == 1
+    assert "cannot be written: File too large; " in result.stderr
+    assert "PDUs are in " in result.stderr
 
 
 @pytest.mark.parametrize(
