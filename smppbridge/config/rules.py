@@ -140,6 +140,8 @@ def _plain_secrets(opened: Opened, tables: Tables) -> Iterator[Place]:
         candidates.append(("accounts", name, "password"))
         if account.handler is not None:
             candidates.append(("accounts", name, "handler", "secret"))
+        if account.outbind is not None:
+            candidates.append(("accounts", name, "outbind", "password"))
     for name, provider in tables.providers.items():
         candidates.append(("providers", name, "callback_token"))
         candidates += [("providers", name, *place) for place, _ in secret_texts(provider.own)]
@@ -710,7 +712,8 @@ def read_lists(tables: Tables, said: Said, *, sealed: bool) -> dict[str, Distrib
 
 def _numbers_in(file: Path, place: Place, said: Said) -> tuple[str, ...]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Editors of another system begin a file with a mark that nobody sees.
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         said.mistake(place, f"cannot be read: {error.strerror}")
         return ()

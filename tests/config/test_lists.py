@@ -59,6 +59,11 @@ def test_a_file_is_enough(tmp_path: Path) -> None:
     assert config.load(path).distribution_lists["staff"].numbers == ("79990000003",)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_number(tmp_path: Path) -> None:
+    path = write(tmp_path, "numbers = [", f'file = "{tmp_path / "staff.txt"}"\n#', file="\ufeff79990000003\r\n")
+    assert config.load(path).distribution_lists["staff"].numbers == ("79990000003",)
+
+
 def test_it_is_read_anew_with_the_configuration_and_the_log_names_nobodys_number(tmp_path: Path) -> None:
     path = write(tmp_path, "numbers = [", f'file = "{tmp_path / "staff.txt"}"\n#', file="79990000003")
     before = config.load(path)

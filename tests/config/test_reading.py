@@ -308,6 +308,15 @@ def test_a_readable_file_must_not_hold_a_password(tmp_path: Path) -> None:
     assert said(tmp_path, text, 0o600)[0] == []
 
 
+def test_a_readable_file_must_not_hold_what_we_say_to_a_client(tmp_path: Path) -> None:
+    """The account's own password is no secret here, that of the call is."""
+    text = WHOLE + "\n[accounts.demo.outbind]\naddress = '127.0.0.1:1'\npassword = 's3same'\n"
+    mistakes, _ = said(tmp_path, text, 0o644)
+    assert len(mistakes) == 1
+    assert "[accounts.demo.outbind] password = ***: others may read" in mistakes[0]
+    assert said(tmp_path, text, 0o600)[0] == []
+
+
 def test_a_readable_file_must_not_hold_a_secret_of_a_provider(tmp_path: Path) -> None:
     text = WHOLE.replace(
         'adapter = "sandbox"', 'adapter = "paid"\nlogin = "me"\npsw = "p"\ncallback_token = "0123456789abcdef"'
