@@ -50,8 +50,8 @@ def capture(
         typer.Option("--account", "-a", help="Binds of this account. Without it every connection, also before a bind."),
     ] = "",
     peer: Annotated[str, typer.Option(help="Clients at this address, or in this network.")] = "",
-    count: Annotated[int, typer.Option(min=0, help="End after so many PDUs.")] = 0,
-    seconds: Annotated[float, typer.Option(min=0, help="End after so long.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="End after so many PDUs; 0: do not.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, help="End after so many seconds; 0: do not.")] = 0,
     rotate_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Begin another file before one is larger: 500kB, 10MB.")
     ] = "",

@@ -116,7 +116,8 @@ def show_one(
         for message, lines, parts, waiting in shown:
             pdus = exchanged(message, parts, waiting, _account(config, message.account))
             decoded = [_decoded(pdu) for pdu in pdus]
-            _print_json({**_plain(message), "timeline": msgspec.to_builtins(lines), "pdus": decoded})
+            told = [{**msgspec.to_builtins(line), "message": str(line.message)} for line in lines]
+            _print_json({**_plain(message), "timeline": told, "pdus": decoded})
     elif len(found) == 1:
         message, lines, parts, waiting = shown[0]
         _show(out(), message, lines, exchanged(message, parts, waiting, _account(config, message.account)))
@@ -306,7 +307,7 @@ def _account(given: Path | None, name: str) -> AccountConfig | None:
 def _plain(message: Message) -> dict[str, Any]:
     """A message as JSON says it: names instead of numbers, ids as text because JSON's numbers lose digits."""
     shown: dict[str, Any] = msgspec.to_builtins(message)
-    shown["id"] = str(message.id)
+    shown["id"], shown["bind"] = str(message.id), str(message.bind)
     shown["part_ids"] = [str(id) for id in message.part_ids]
     shown["notify"] = message.notify.name.lower()
     shown["pdu"] = message.pdu.hex()

@@ -167,6 +167,8 @@ def test_show(run: Any, store: Path) -> None:
 def test_show_as_json(run: Any, store: Path) -> None:
     shown = json.loads(run("messages", "show", "101", "--json", "--config", store).stdout)
     assert [line["event"] for line in shown["timeline"]] == ["accepted", "sent", "final"]
+    assert {line["message"] for line in shown["timeline"]} == {"101"}
+    assert (shown["id"], shown["bind"]) == ("101", "1")
     assert shown["progress"]["ref"] == "r-101"
     came, answered, receipt = shown["pdus"]
     assert (came["pdu"], came["from_client"], came["note"]) == (shown["pdu"], True, "")
