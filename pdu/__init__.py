@@ -28,6 +28,7 @@ from .constants import (
     Ton,
     VendorTag,
     explain_status,
+    state_for,
     status_for,
 )
 from .declaration import (
@@ -154,6 +155,7 @@ __all__ = [
     "segment_of",
     "split_sar",
     "split_text",
+    "state_for",
     "status_for",
     "tlv",
     "user_data",

@@ -238,6 +238,19 @@ class MessageState(IntEnum):
     SKIPPED = 9
 
 
+def state_for(interface_version: int, state: MessageState) -> MessageState:
+    """A state as a client that bound with this interface_version knows it: the two of 5.0 say more than one of 3.4."""
+    if interface_version >= 0x50:
+        return state
+    return _STATES_BEFORE_5_0.get(state, state)
+
+
+_STATES_BEFORE_5_0 = {
+    MessageState.SCHEDULED: MessageState.ENROUTE,
+    MessageState.SKIPPED: MessageState.UNDELIVERABLE,
+}
+
+
 class Tag(IntEnum):
     """TLV tags: SMPP 3.4 §5.3.2; CONGESTION_STATE and 0x0600 to 0x0613 from SMPP 5.0 §4.8.4.
 

@@ -70,7 +70,8 @@ class Writing:
         label = self._label(data_coding)
         meaning = self._codings.get(label)
         front, text = data[:header], data[header:]
-        if meaning == "gsm_packed":
+        # To a client for which no number means Unicode UCS2 is all that there is, whatever it means by 8.
+        if meaning == "gsm_packed" and data_coding != _UCS2:
             text = gsm0338.pack(text, gsm0338.fill_bits(header) if header else 0, counted=False)
         elif meaning == "ucs2_le":
             text = _swapped(text)

@@ -96,6 +96,17 @@ def test_under_which_number(codings: dict[int, Meaning], label: int, octets: byt
     assert writing.told(*encode_text("hi", alphabet=writing.alphabet, prefer=writing.data_coding)) == (label, octets)
 
 
+@pytest.mark.parametrize("meaning", ["gsm", "gsm_packed", "ascii", "latin1", "eight_bit", "binary"])
+@pytest.mark.parametrize("long", ["parts", "sar", "payload"])
+def test_where_no_number_means_unicode_a_text_is_told_as_smpp_has_it(meaning: Meaning, long: str) -> None:
+    account = AccountConfig.model_validate(
+        {"allowed_networks": [], "incoming_long": long, "dialect": {"data_codings": {"8": meaning}}}
+    )
+    incoming = Incoming(provider="p", ref="1", source="79991234567", destination="7401", text="Ж€", at=0)
+    [pdu] = deliver_sms(incoming, 7, account, Alphabet.GSM, 0x34)
+    assert (pdu.data_coding, pdu.short_message) == (8, "Ж€".encode("utf-16-be"))
+
+
 @pytest.mark.parametrize(
     ("meaning", "data", "expected"),
     [

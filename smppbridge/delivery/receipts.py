@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, tlv
+import msgspec
+
+from pdu import STAT, DeliverSm, HlrReceiptText, MessageState, ReceiptText, Tag, Tlv, VendorTag, state_for, tlv
 from pdu.receipt import readable
 
 from ..config import AccountConfig, Dialect
@@ -54,6 +56,9 @@ _VENDOR_FLASH = 1
 def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_version: int) -> DeliverSm:
     """The DELIVER_SM that tells `receipt` under `id`: addresses swapped, esm_class 0x04 (0x20 while not final)."""
     message, dialect = receipt.message, account.dialect
+    state = state_for(interface_version, receipt.state)
+    if state is not receipt.state:
+        receipt = msgspec.structs.replace(receipt, state=state)
     text = receipt_text(receipt, id, account.timezone, dialect).encode("ascii")
     tlvs: list[Tlv] = []
     # SMPP 3.3 has no optional parameters.

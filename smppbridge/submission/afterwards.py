@@ -41,6 +41,7 @@ from pdu import (
     SubmitSm,
     Tag,
     format_absolute,
+    state_for,
 )
 
 from ..lifecycle import Cancelled
@@ -91,11 +92,9 @@ def _standing(message: Message, now: Millis, version: int) -> Standing:
     progress = message.progress
     state = progress.state
     if progress.stage is Stage.FINAL:
-        if state is MessageState.SKIPPED and version < _VERSION_5_0:
-            state = MessageState.UNDELIVERABLE
         err = progress.err if progress.err <= _ERROR_MAX else _ERROR_UNKNOWN
         # A provider's clock may be far off; nothing ends before it begins.
-        return Standing(state, err, max(progress.done_at, message.accepted_at))
+        return Standing(state_for(version, state), err, max(progress.done_at, message.accepted_at))
     if progress.stage is Stage.WAITING and progress.due > now and not progress.attempts and version >= _VERSION_5_0:
         # SMPP 5.0 §4.7.15; to 3.4 that state is not known.
         return Standing(MessageState.SCHEDULED)

@@ -150,6 +150,22 @@ def test_a_ping_answers_with_an_ordinary_receipt():
     assert receipt_text(make_receipt(Ping()), ID, "UTC", Dialect()).endswith("stat:DELIVRD err:000 text:")
 
 
+@pytest.mark.parametrize(
+    ("state", "version", "told"),
+    [
+        (MessageState.SKIPPED, 0x50, 9),
+        (MessageState.SKIPPED, 0x34, 5),
+        (MessageState.SCHEDULED, 0x50, 0),
+        (MessageState.SCHEDULED, 0x34, 1),
+        (MessageState.DELIVERED, 0x34, 2),
+    ],
+)
+def test_a_client_of_3_4_is_told_no_state_that_only_5_0_has(state, version, told):
+    account = ACCOUNT.model_copy(update={"dialect": Dialect(receipt_text="{id} {state}")})
+    pdu = deliver_sm(make_receipt(Sms(text="x"), state), ID, account, version)
+    assert (pdu.option(Tag.MESSAGE_STATE), pdu.short_message) == (told, b"855469 %d" % told)
+
+
 def test_addresses_are_swapped_and_the_parameters_tell_the_same():
     pdu = deliver_sm(make_receipt(Sms(text="x"), err=0, cost="1.40", parts=2), ID, ACCOUNT, 0x34)
     assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.source_addr) == (1, 1, "79991234567")
