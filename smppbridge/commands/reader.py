@@ -89,9 +89,9 @@ class Reader:
             return Binary(data=body, data_coding=data_coding)
         elif is_text(_EIGHT_BIT, body):
             text = _decoded(body, data_coding)
-        elif data_coding == _ASCII and not (conventions and self._form(body) is _ISO):
+        elif data_coding == _ASCII:
             # node-smpp and others say ASCII and write GSM 03.38: what ASCII has no text for was meant so.
-            text = _decoded(body, _DEFAULT)
+            text = self._default(body, _GSM, conventions)
         elif conventions and self._prefix_octets.match(body):
             # Data for a handset would not begin like this; GSM 03.38 under a wrong data_coding does.
             raise Malformed("the prefix says text but there are control octets; GSM 03.38 goes with data_coding 0")
