@@ -92,9 +92,11 @@ class Reader:
         elif data_coding == _ASCII:
             # node-smpp and others say ASCII and write GSM 03.38: what ASCII has no text for was meant so.
             text = self._default(body, _GSM, conventions)
-        elif conventions and self._prefix_octets.match(body):
-            # Data for a handset would not begin like this; GSM 03.38 under a wrong data_coding does.
-            raise Malformed("the prefix says text but there are control octets; GSM 03.38 goes with data_coding 0")
+        elif conventions and (self._prefix_octets.match(body) or self._form(body) is _GSM):
+            # Data for a handset would not look like this; GSM 03.38 under a wrong data_coding does.
+            raise Malformed(
+                'the prefix or "~~~" says text but there are control octets; GSM 03.38 goes with data_coding 0'
+            )
         elif data_coding == _EIGHT_BIT:
             return Binary(data=body, data_coding=data_coding)
         else:

@@ -133,10 +133,13 @@ def test_eight_bits_are_text_when_they_can_be(body, command):
         (b"\x11\x11VIBER\x11\x11: Hi", 3),
         (b"\x11\x11VIBER\x11\x11: Hi", 4),
         (b"__VIBER__: Hi\x00", 3),
+        # Or the comment would be sent.
+        (b"Hi\n\x1b=\x1b=\x1b=\nnote", 3),
+        (b"Hi\n\x1b=\x1b=\x1b=\nnote", 4),
         (b"__VIBER__: Hi\x00", 4),
     ],
 )
-def test_a_prefix_among_control_octets_is_refused(body, data_coding):
+def test_a_prefix_or_separator_among_control_octets_is_refused(body, data_coding):
     with pytest.raises(Malformed, match=r"GSM 03\.38 goes with data_coding 0"):
         take(body, data_coding)
 
