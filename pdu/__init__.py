@@ -64,6 +64,7 @@ from .declaration import (
     Unbind,
     UnbindResp,
     UnsuccessSme,
+    recast,
 )
 from .errors import BodyError, EncodeError, FramingError, PduError
 from .framing import Framer
@@ -151,6 +152,7 @@ __all__ = [
     "join",
     "parse_header",
     "parse_time",
+    "recast",
     "segment_header",
     "segment_of",
     "split_sar",

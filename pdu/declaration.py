@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import ClassVar, TypeVar, dataclass_transform
+from functools import cache
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from .constants import CommandId, CommandStatus
 from .errors import BodyError
@@ -84,6 +85,20 @@ class Pdu:
 
 #: The class of every command_id that can be read.
 PDUS: dict[int, type[Pdu]] = {}
+
+
+def recast(pdu: Pdu, kind: type[_P], **values: Any) -> _P:
+    """The same request as another kind of PDU: what both have under one name, then `values`, and defaults for the rest.
+
+    submit_sm, submit_multi, deliver_sm and data_sm call the same things by the same names (SMPP 3.4 §4.4 to §4.7).
+    """
+    return kind(**{name: getattr(pdu, name) for name in _shared(pdu.command_id, kind.command_id)} | values)
+
+
+@cache
+def _shared(one: CommandId, other: CommandId) -> tuple[str, ...]:
+    names = {field.name for field in fields(PDUS[other])} - {"command_status"}
+    return tuple(field.name for field in fields(PDUS[one]) if field.name in names)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))

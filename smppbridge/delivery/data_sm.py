@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from pdu import DataSm, DeliverSm, Tag, Tlv
+from pdu import DataSm, DeliverSm, Tag, Tlv, recast
 
 from ..config import Dialect
 
@@ -21,16 +21,4 @@ def as_data_sm(pdu: DeliverSm) -> DataSm:
     tlvs = pdu.tlvs
     if pdu.tlv(Tag.MESSAGE_PAYLOAD) is None:
         tlvs = [*tlvs, Tlv(Tag.MESSAGE_PAYLOAD, pdu.short_message)]
-    return DataSm(
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        dest_addr_ton=pdu.dest_addr_ton,
-        dest_addr_npi=pdu.dest_addr_npi,
-        destination_addr=pdu.destination_addr,
-        esm_class=pdu.esm_class,
-        registered_delivery=pdu.registered_delivery,
-        data_coding=pdu.data_coding,
-        tlvs=tlvs,
-    )
+    return recast(pdu, DataSm, tlvs=tlvs)

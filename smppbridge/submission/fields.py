@@ -18,6 +18,7 @@ from pdu import (
     decode,
     format_relative,
     parse_time,
+    recast,
     segment_of,
     user_data,
 )
@@ -123,43 +124,13 @@ def as_submit(pdu: DataSm) -> SubmitSm:
     if len(pdu.source_addr) > _ADDRESS_MAX:
         raise Refusal(CommandStatus.ESME_RINVSRCADR, f"source_addr has {_ADDRESS_MAX} characters at most")
     seconds = pdu.option(Tag.QOS_TIME_TO_LIVE)
-    return SubmitSm(
-        sequence_number=pdu.sequence_number,
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        dest_addr_ton=pdu.dest_addr_ton,
-        dest_addr_npi=pdu.dest_addr_npi,
-        destination_addr=pdu.destination_addr,
-        esm_class=pdu.esm_class,
-        registered_delivery=pdu.registered_delivery,
-        data_coding=pdu.data_coding,
-        validity_period=format_relative(min(seconds, _LONGEST)) if isinstance(seconds, int) else "",
-        tlvs=pdu.tlvs,
-    )
+    validity = format_relative(min(seconds, _LONGEST)) if isinstance(seconds, int) else ""
+    return recast(pdu, SubmitSm, validity_period=validity)
 
 
 def undirected(pdu: SubmitMulti) -> SubmitSm:
     """A SUBMIT_MULTI as the SUBMIT_SM that says the same to nobody yet (SMPP 3.4 §4.5.1); `direct` it."""
-    return SubmitSm(
-        sequence_number=pdu.sequence_number,
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        esm_class=pdu.esm_class,
-        protocol_id=pdu.protocol_id,
-        priority_flag=pdu.priority_flag,
-        schedule_delivery_time=pdu.schedule_delivery_time,
-        validity_period=pdu.validity_period,
-        registered_delivery=pdu.registered_delivery,
-        replace_if_present_flag=pdu.replace_if_present_flag,
-        data_coding=pdu.data_coding,
-        sm_default_msg_id=pdu.sm_default_msg_id,
-        short_message=pdu.short_message,
-        tlvs=pdu.tlvs,
-    )
+    return recast(pdu, SubmitSm)
 
 
 def direct(pdu: SubmitSm, to: SmeAddress) -> SubmitSm:

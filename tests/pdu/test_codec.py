@@ -56,6 +56,7 @@ from pdu import (
     codec,
     decode,
     encode,
+    recast,
     reference,
     tlv,
 )
@@ -615,3 +616,28 @@ def test_both_writers_agree_on_what_does_not_fit(pdu: Any, data: st.DataObject) 
         except EncodeError as error:
             results.append(str(error))
     assert results[0] == results[1]
+
+
+def test_a_request_is_recast_as_another_kind() -> None:
+    delivered = DeliverSm(
+        sequence_number=7,
+        source_addr_ton=1,
+        source_addr="79991234567",
+        destination_addr="4711",
+        esm_class=4,
+        data_coding=8,
+        short_message=b"text",
+        tlvs=[Tlv(0x1E, b"1\0")],
+        command_status=9,
+    )
+    assert recast(delivered, DataSm, tlvs=[]) == DataSm(
+        sequence_number=7,
+        source_addr_ton=1,
+        source_addr="79991234567",
+        destination_addr="4711",
+        esm_class=4,
+        data_coding=8,
+    )
+    assert recast(SubmitMulti(priority_flag=2, short_message=b"text"), SubmitSm) == SubmitSm(
+        priority_flag=2, short_message=b"text"
+    )
