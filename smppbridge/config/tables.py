@@ -482,6 +482,7 @@ class DistributionListConfig(Table):
 
     #: Who may send to it.
     accounts: tuple[str, ...] = Field(min_length=1)
+    #: After loading, those of the file stand here too.
     numbers: tuple[str, ...] = ()
     #: One number a line, in addition; `#` begins a remark. Read when the configuration is read.
     file: Path | None = None
