@@ -700,9 +700,12 @@ def read_lists(tables: Tables, said: Said, *, sealed: bool) -> dict[str, Distrib
             if not _NUMBER(written):
                 said.mistake((*place, "numbers", at_place), "expected 3 to 20 digits, with or without a plus")
         numbers = table.numbers
+        unread = table.file is not None and sealed
         if table.file is not None and not sealed:
-            numbers += _numbers_in(table.file, (*place, "file"), said)
-        if not numbers and not (sealed and table.file):
+            found = _numbers_in(table.file, (*place, "file"), said)
+            unread = found is None
+            numbers += found or ()
+        if not numbers and not unread:
             said.mistake(place, "there is no number in it")
         if len(set(map(bare, numbers))) > MAX_DESTINATIONS:
             said.mistake(place, f"has more than {MAX_DESTINATIONS} numbers: a SUBMIT_MULTI to it would be refused")
@@ -710,16 +713,17 @@ def read_lists(tables: Tables, said: Said, *, sealed: bool) -> dict[str, Distrib
     return lists
 
 
-def _numbers_in(file: Path, place: Place, said: Said) -> tuple[str, ...]:
+def _numbers_in(file: Path, place: Place, said: Said) -> tuple[str, ...] | None:
+    """None: it cannot be read."""
     try:
         # Editors of another system begin a file with a mark that nobody sees.
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         said.mistake(place, f"cannot be read: {error.strerror}")
-        return ()
+        return None
     except UnicodeDecodeError:
         said.mistake(place, "expected text in UTF-8")
-        return ()
+        return None
     numbers = {line: text for line, all in enumerate(lines, 1) if (text := all.partition("#")[0].strip())}
     if wrong := [line for line, text in numbers.items() if not _NUMBER(text)]:
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

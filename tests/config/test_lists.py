@@ -114,6 +114,7 @@ def test_of_a_file_the_first_wrong_line_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "numbers =", f'file = "{tmp_path / "staff.txt"}"\nnumbers =', file=file)
     [mistake] = mistakes(path)
     assert mistake.endswith(": line 2 is no number: expected 3 to 20 digits, with or without a plus (and 2 more)")
+    path = write(tmp_path, "numbers = [", f'file = "{tmp_path / "staff.txt"}"\n#')
     (tmp_path / "staff.txt").write_bytes(b"\xff\xfe")
     [mistake] = mistakes(path)
     assert mistake.endswith(": expected text in UTF-8")
