@@ -110,40 +110,40 @@ class Queue:
 
     def take_out(self, wanted: Callable[[Message], bool]) -> list[Message]:
         """All of which this holds, in order of priority. Looks through the whole queue."""
-        found: list[Message] = []
         self._earliest = _NEVER
-        for negated in tuple(self._order):
-            level = self._levels[negated]
-            for group, lot in list(level.items()):
-                alive: deque[Message] = deque()
-                for message in lot:
-                    if wanted(message):
-                        found.append(message)
-                    else:
-                        alive.append(message)
-                        self._earliest = min(self._earliest, message.expires)
-                if alive:
-                    level[group] = alive
+
+        def pick(lot: deque[Message]) -> list[Message]:
+            picked = []
+            for _ in range(len(lot)):
+                message = lot.popleft()
+                if wanted(message):
+                    picked.append(message)
                 else:
-                    del level[group]
-                if not negated and group in self._full and not self._fills(group):
-                    del self._full[group]
-            if not level:
-                self._drop(negated)
-        self._size -= len(found)
-        return found
+                    lot.append(message)
+                    self._earliest = min(self._earliest, message.expires)
+            return picked
+
+        return self._sweep(pick)
 
     def take_these(self, ids: Container[int], wanted: Callable[[Message], bool]) -> list[Message]:
         """A few of them, by their ids and as far as this holds, in order of priority. Looks through the whole queue
         and moves nothing that stays: a millisecond or two for 20,000 messages."""
+
+        def pick(lot: deque[Message]) -> list[Message]:
+            picked = [(place, one) for place, one in enumerate(lot) if one.id in ids and wanted(one)]
+            for place, _ in reversed(picked):
+                del lot[place]
+            return [one for _, one in picked]
+
+        return self._sweep(pick)
+
+    def _sweep(self, pick: Callable[[deque[Message]], list[Message]]) -> list[Message]:
+        """Take out of each lot what `pick` takes out of it, in order of priority."""
         found: list[Message] = []
         for negated in tuple(self._order):
             level = self._levels[negated]
             for group, lot in list(level.items()):
-                taken = [(place, one) for place, one in enumerate(lot) if one.id in ids and wanted(one)]
-                found.extend(one for _, one in taken)
-                for place, _ in reversed(taken):
-                    del lot[place]
+                found.extend(pick(lot))
                 if not lot:
                     del level[group]
                 if not negated and group in self._full and not self._fills(group):
