@@ -348,11 +348,16 @@ class Session:
         else:
             self._take_bind(frame, events)
 
-    def _take_operation(self, frame: bytes, events: list[Event]) -> None:
+    def _decoded(self, frame: bytes, events: list[Event]) -> Pdu | None:
+        """None: its body cannot be read, which is answered."""
         try:
-            pdu = decode(frame)
+            return decode(frame)
         except BodyError as broken:
             self._take_bad(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+            return None
+
+    def _take_operation(self, frame: bytes, events: list[Event]) -> None:
+        if (pdu := self._decoded(frame, events)) is None:
             return
         room = self.submitted - self.responded < self._submit_window
         self.submitted += 1
@@ -364,10 +369,7 @@ class Session:
             events.append(Refused(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RTHROTTLED, reason))
 
     def _take_bind(self, frame: bytes, events: list[Event]) -> None:
-        try:
-            pdu = decode(frame)
-        except BodyError as broken:
-            self._take_bad(broken.command_id, broken.sequence_number, broken.command_status, broken.reason, events)
+        if (pdu := self._decoded(frame, events)) is None:
             return
         assert isinstance(pdu, BindTransmitter | BindReceiver | BindTransceiver)
         self._binding = BindRequest(
