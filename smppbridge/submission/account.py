@@ -41,7 +41,6 @@ class AccountState:
     __slots__ = (
         "_destinations",
         "_kinds",
-        "_picky",
         "_rated",
         "_senders",
         "_store",
@@ -59,6 +58,7 @@ class AccountState:
         "mend",
         "name",
         "pending",
+        "picky",
         "rates",
         "read",
         "read_id",
@@ -134,7 +134,8 @@ class AccountState:
                 self.flood = Flood(0, 0)
             self.flood.most, self.flood.gap = config.flood_messages, int(config.flood_gap * 1000)
         self.flood_status = CommandStatus[config.flood_status]
-        self._picky = bool(self._destinations or self._senders or self._kinds or config.flood_messages)
+        #: Whether `judge` has anything to say.
+        self.picky = bool(self._destinations or self._senders or self._kinds or config.flood_messages)
 
     def admit(self, now: Millis, count: int = 1) -> None:
         """Whether so many more may be taken from this client now, whatever they say; all of them or none. They count
@@ -167,8 +168,6 @@ class AccountState:
 
     def judge(self, kind: Kind, destination: str, source: str, now: Millis) -> None:
         """Whether this client may send such a message; it counts as one to its subscriber then. Raises Refusal."""
-        if not self._picky:
-            return
         if self._kinds and kind not in self._kinds:
             reason = f"this account may not send {kind.value}, only {_named(sorted(self._kinds))}"
             self.over("kinds", CommandStatus.ESME_RSUBMITFAIL, reason)

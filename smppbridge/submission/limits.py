@@ -144,6 +144,8 @@ class Rates:
     def take(self, now: Millis, count: int = 1) -> Exceeded | None:
         """Let `count` messages pass and count them; or say what is in the way and count nothing."""
         quotas = self._quotas
+        if not quotas:
+            return None if self.throttle.take(now, count) else self._exceeded(now, count)
         for quota in quotas:
             if quota.room(now) < count:
                 return self._exceeded(now, count)

@@ -35,6 +35,8 @@ from .refusal import Refusal
 
 ROK = CommandStatus.ESME_ROK
 _UDHI = 0x40
+#: The last octet of the command_id is enough to tell it from DATA_SM (SMPP 3.4 §5.1.2.1).
+_SUBMIT_SM = CommandId.SUBMIT_SM & 0xFF
 
 #: How often parts whose rest never came are looked for, in seconds.
 _PARTS_EVERY = 30.0
@@ -171,7 +173,11 @@ class Submission:
             link = links.get(message.bind)
             if verdict is None:
                 account.accepted += 1
-                if link is not None:
+                if link is None:
+                    pass
+                elif message.pdu[7] == _SUBMIT_SM:
+                    link.respond_submit(message.sequence, ROK, account.write_id(message.id))
+                else:
                     id = account.write_id(message.id)
                     link.respond_submit(message.sequence, ROK, id, request=request_of(message.pdu))
                 accepted.append(message)
@@ -309,8 +315,9 @@ class Submission:
             progress = self.outlet.opening(pdu.priority_flag, route.providers, cascade=bool(route.legs))
         if progress is None:
             progress = Progress(stage=Stage.WAITING, due=due)
-        # The last, because it counts.
-        account.judge(kind, destination, pdu.source_addr, now)
+        if account.picky:
+            # The last, because it counts.
+            account.judge(kind, destination, pdu.source_addr, now)
         notify = account.notify(pdu.registered_delivery)
         return message_of(pdu, frame, self.ids.next(now), account, bind, command, notify, now, expires, progress)
 
