@@ -39,6 +39,9 @@ _HELD = 1000
 #: Units in memory that a client refused. What it refuses beyond that waits on disk, so much longer in milliseconds.
 _PAUSED = 1000
 _PUT_OFF = 300_000
+#: The share of its room that is used of the bind with most room before it is asked again which that is: where there is
+#: much room, asking costs more than it is worth.
+_STRIDE = 16
 
 _room = attrgetter("room")
 
@@ -93,12 +96,14 @@ class Queue:
 
     __slots__ = (
         "_cursor",
+        "_favoured",
         "_gone",
         "_held",
         "_lagging",
         "_newest",
         "_paused",
         "_put_off",
+        "_stride",
         "_submitters_turn",
         "_waiting",
         "behind",
@@ -116,6 +121,9 @@ class Queue:
         self._waiting: list[Unit] = []
         #: The same for each bind that is the only way for them and has no room, by its id.
         self._held: dict[int, list[Unit]] = {}
+        #: The bind that had most room, and how many more units go over it before others are looked at.
+        self._favoured: Link | None = None
+        self._stride = 0
         #: A heap by time: the client answered with an error.
         self._paused: list[tuple[Millis, Unit]] = []
         #: When what was refused beyond that is read again, and its lowest seq.
@@ -229,9 +237,13 @@ class Queue:
         """The next unit and the bind that it goes over, one that has room; None: nothing can go."""
         waiting = self._waiting
         while waiting and receivers:
-            link = max(receivers, key=_room) if len(receivers) > 1 else receivers[0]
-            if link.room <= 0:
-                return None
+            link = self._favoured
+            if link is None or not self._stride or link.room <= 0:
+                link = self._favoured = max(receivers, key=_room) if len(receivers) > 1 else receivers[0]
+                self._stride = max(1, link.room // _STRIDE)
+                if link.room <= 0:
+                    return None
+            self._stride -= 1
             unit = heapq.heappop(waiting)
             if self.known.get(unit[0]) is not unit[2]:
                 # Its row is gone, or put off.
@@ -278,6 +290,7 @@ class Queue:
     def release(self, receivers: Sequence[Link]) -> None:
         """Let those go on that were held for a bind that has room again, or receives no more. To be asked before
         `pop`, whenever something may have changed."""
+        self._favoured = None
         for id, units in list(self._held.items()):
             link = _receiver(id, receivers)
             for _ in range(len(units) if link is None else min(link.room, len(units))):
