@@ -56,6 +56,7 @@ _VENDOR_FLASH = 1
 def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_version: int) -> DeliverSm:
     """The DELIVER_SM that tells `receipt` under `id`: addresses swapped, esm_class 0x04 (0x20 while not final)."""
     message, dialect = receipt.message, account.dialect
+    by_data_sm = carries_data_sm(dialect, interface_version)
     state = state_for(interface_version, receipt.state)
     if state is not receipt.state:
         receipt = msgspec.structs.replace(receipt, state=state)
@@ -65,11 +66,11 @@ def deliver_sm(receipt: Receipt, id: int, account: AccountConfig, interface_vers
     if interface_version >= 0x34:
         if dialect.receipt_tlvs:
             tlvs = _tlvs(receipt, dialect.write_receipt_id(id), account.tells_vendor_tlvs)
-        if len(text) > _SHORT_MESSAGE_MAX and (dialect.receipt_tlvs or carries_data_sm(dialect, interface_version)):
+        if len(text) > _SHORT_MESSAGE_MAX and (dialect.receipt_tlvs or by_data_sm):
             tlvs.append(Tlv(Tag.MESSAGE_PAYLOAD, text))
             text = b""
     # Only an e-mail address that came in a DATA_SM is longer; the message is known by its id.
-    address_max = None if carries_data_sm(dialect, interface_version) else _ADDRESS_MAX
+    address_max = None if by_data_sm else _ADDRESS_MAX
     return DeliverSm(
         source_addr_ton=message.destination_ton,
         source_addr_npi=message.destination_npi,
