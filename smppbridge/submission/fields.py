@@ -36,7 +36,9 @@ _LONGEST = 31 * 86400
 #: SMPP 3.4 §5.2.8: 21 octets with the NUL, in all but DATA_SM.
 _ADDRESS_MAX = 20
 
-_SUBMIT_SM = CommandId.SUBMIT_SM.to_bytes(4)
+#: The operations that make messages, by the last octet of their command_id, which is enough to tell them apart: it is
+#: asked for each message that is accepted (SMPP 3.4 §5.1.2.1).
+_BY_OCTET = {one & 0xFF: one for one in (CommandId.SUBMIT_SM, CommandId.SUBMIT_MULTI, CommandId.DATA_SM)}
 
 
 def message_of(
@@ -78,7 +80,7 @@ def message_of(
 
 def request_of(frame: bytes) -> CommandId:
     """Which operation a message came by; its response is of the same kind."""
-    return CommandId.SUBMIT_SM if frame[4:8] == _SUBMIT_SM else CommandId(int.from_bytes(frame[4:8]))
+    return _BY_OCTET[frame[7]]
 
 
 def decoded(frame: bytes, account: AccountState) -> SubmitSm:

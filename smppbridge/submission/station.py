@@ -35,8 +35,6 @@ from .refusal import Refusal
 
 ROK = CommandStatus.ESME_ROK
 _UDHI = 0x40
-#: The last octet of the command_id is enough to tell it from DATA_SM (SMPP 3.4 §5.1.2.1).
-_SUBMIT_SM = CommandId.SUBMIT_SM & 0xFF
 
 #: How often parts whose rest never came are looked for, in seconds.
 _PARTS_EVERY = 30.0
@@ -173,11 +171,7 @@ class Submission:
             link = links.get(message.bind)
             if verdict is None:
                 account.accepted += 1
-                if link is None:
-                    pass
-                elif message.pdu[7] == _SUBMIT_SM:
-                    link.respond_submit(message.sequence, ROK, account.write_id(message.id))
-                else:
+                if link is not None:
                     id = account.write_id(message.id)
                     link.respond_submit(message.sequence, ROK, id, request=request_of(message.pdu))
                 accepted.append(message)
