@@ -164,7 +164,7 @@ async def drain(store: Store, messages: int) -> float:
     """Messages claimed a second."""
     start, claimed = perf_counter(), 0
     while claimed < messages:
-        claimed += len(await store.claim(wall_clock(), 500))
+        claimed += len(await store.claim(wall_clock(), {"demo": 500}))
     return claimed / (perf_counter() - start)
 
 

@@ -5,9 +5,9 @@ exception means the transaction is committed and fsynced (ARCHITECTURE.md, promi
 commit runs ride together in the next one, in the order in which they were called (group commit), so callers never batch
 for speed.
 
-When durability fails (a full disk, a failed fsync) the operation raises `StoreFailed`, nothing of its transaction is
-kept, and the store refuses everything else until it is opened again (ARCHITECTURE.md, promise 8); only a full disk is
-`temporary`.
+When durability fails (a full disk, a failed fsync) the operation raises `StoreFailed`, and the store refuses everything
+else until it is opened again (ARCHITECTURE.md, promise 8); only a full disk and a lock of another program are
+`temporary`. Nothing of its transaction is kept, unless the failure is `uncertain`.
 
 A `Message` that was given to a store or came from one is not changed any more, by neither side: what changes a message
 is `apply` or `replace`, and they return a new one. So a store may keep it, and nobody sees a state that is not durable.
@@ -16,8 +16,8 @@ Ids grow with time (`smppbridge.ids`): a store may take a higher id for a later 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -26,11 +26,13 @@ from ..model import Command, Entry, Incoming, Kind, Message, Millis, Notify, Par
 
 
 class StoreFailed(Exception):
-    """The store could not make it durable. `temporary`: it may work again without a restart (disk full)."""
+    """The store could not make it durable. `temporary`: it may work again without a restart (disk full). `uncertain`:
+    it failed in the middle of a commit, and only the next `open` will show whether that is kept."""
 
-    def __init__(self, reason: str, *, temporary: bool = False) -> None:
+    def __init__(self, reason: str, *, temporary: bool = False, uncertain: bool = False) -> None:
         super().__init__(reason)
         self.temporary = temporary
+        self.uncertain = uncertain
 
 
 # Verdicts on an arrival ----------------------------------------------------------------------------------------------
@@ -66,6 +68,27 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     id: int
     #: The whole set in order, with the part that made it complete; empty while one is missing.
     parts: Sequence[Part] = ()
+
+
+class Due(NamedTuple):
+    """When the first message is due that waits somewhere."""
+
+    #: WAITING ones by account, of those accounts that have any.
+    waiting: Mapping[str, Millis]
+    #: SENT and DOUBT ones, of those that are due later than was asked for; 0: there is none.
+    with_provider: Millis
+
+
+class Turn(NamedTuple):
+    """Where a SENT or DOUBT message stands among those that are to be asked for."""
+
+    due: Millis
+    stage: Stage
+    id: int
+
+
+#: Before all of them.
+FIRST = Turn(-1, Stage.WAITING, 0)
 
 
 # Results of changes --------------------------------------------------------------------------------------------------
@@ -176,6 +199,10 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was asked, then close. What is asked afterwards raises StoreFailed."""
 
+    def when_failed(self, tell: Callable[[StoreFailed], None]) -> None:
+        """Whom to tell, once and in the loop, that nothing can be made durable until the store is opened again. It is
+        called before anybody hears of the work that failed: what is `uncertain` must not be answered at all."""
+
     # Arrivals
 
     def accept(self, message: Message, arrived: Arrived) -> None:
@@ -205,8 +232,9 @@ class Store(Protocol):
     async def join(self, message: Message, parts: Sequence[Part]) -> Duplicate | None:
         """Keep the message that the parts make and mark them as its own, in one transaction.
 
-        The parts are held no longer, but their ids still find the message (`find`). On Duplicate the parts are dropped.
-        Parts that were joined already make nothing new: Duplicate tells of the message they went into.
+        The parts are held no longer, but their ids still find the message (`find`). On Duplicate they are held as
+        before: whoever asked says what becomes of them, and a crash before that leaves them to `held_parts`. Parts that
+        were joined already make nothing new: Duplicate tells of the message they went into.
         """
 
     async def drop_parts(self, parts: Sequence[Part]) -> None:
@@ -217,12 +245,13 @@ class Store(Protocol):
 
     # Work
 
-    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
-        """Take up to `limit` WAITING messages with due <= now; they are READY. Highest priority, then longest due."""
+    async def claim(self, now: Millis, wanted: Mapping[str, int]) -> Sequence[Message]:
+        """Take WAITING messages with due <= now, of each account no more than are wanted of it; they are READY. Of an
+        account those with the highest priority, then the longest due."""
 
-    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
-        """SENT and DOUBT messages with due <= now, to be asked for. Each is put off by a minute, so that none is taken
-        twice while one request runs; the answer sets its own time."""
+    async def to_be_asked(self, now: Millis, after: Turn, limit: int) -> Sequence[Message]:
+        """SENT and DOUBT messages with due <= now, the longest due first, of those behind one. Nothing is taken:
+        whoever asks for them knows whom it asks for, and their answers set times of their own."""
 
     async def in_doubt(self, limit: int) -> Sequence[Message]:
         """SENDING messages, left by a crash (call at start-up only, before any dispatching)."""
@@ -240,8 +269,8 @@ class Store(Protocol):
         is WAITING then, due as the replacement says, as if it had not been tried. Only one that is WAITING, or READY or
         SENDING and recalled, and on the first leg of its route: None where it is not, or not there."""
 
-    async def next_due(self) -> Millis:
-        """When the earliest WAITING, SENT or DOUBT message is due; 0 if there is none."""
+    async def next_due(self, later: Millis = FIRST.due) -> Due:
+        """When there will be something to claim, and something to be asked for that is due later than `later`."""
 
     # Outbox
 
@@ -249,7 +278,8 @@ class Store(Protocol):
         """SMPP rows of the outbox with seq > after, in order: receipts and messages from subscribers."""
 
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
-        """HTTP rows whose time has come. Each is put off by a minute, as in `claim_doubtful`."""
+        """HTTP rows whose time has come. Each is put off by a minute, so that none is taken twice while its handler is
+        told; what comes of that sets a time of its own."""
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""

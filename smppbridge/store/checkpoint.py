@@ -42,6 +42,8 @@ class Checkpoints:
         self._pages = 0
         self._copied = 0
         self._end = EVERY
+        # The same of where the thread was told to copy last.
+        self._ordered = 0
         self._passes = 0
         self._copying = False
         self._orders: SimpleQueue[bool] = SimpleQueue()
@@ -50,7 +52,7 @@ class Checkpoints:
 
     def _grew(self, db: apsw.Connection, name: str, pages: int) -> int:
         if pages < self._pages:
-            self._copied, self._end, self._passes = 0, EVERY, 0
+            self._copied, self._end, self._passes, self._ordered = 0, EVERY, 0, 0
         self._pages = pages
         return apsw.SQLITE_OK
 
@@ -69,7 +71,8 @@ class Checkpoints:
         # More copied than there is: told by the thread after the log had begun anew.
         left = self._pages - (self._copied if self._copied <= self._pages else 0)
         if self._pages < self._end:
-            if left >= STEP:
+            # While somebody reads an old state nothing can be copied, and trying costs the more the longer the log is.
+            if left >= STEP and self._pages - self._ordered >= STEP:
                 self._order()
         elif left > _LITTLE and self._passes < _PASSES:
             self._passes += 1
@@ -87,6 +90,7 @@ class Checkpoints:
 
     def _order(self) -> None:
         self._copying = True
+        self._ordered = self._pages
         if not self._thread.ident:
             self._thread.start()
         self._orders.put(True)

@@ -25,13 +25,13 @@ from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Sta
 from . import rows, rules
 from .base import Absent, Applied, Arrival, Duplicate, Held, Replacement, Verdicts, Wanted
 from .recent import Recent
+from .references import References
 from .statements import SQL, Bulk, ask
 
 _INSERT_MESSAGES = Bulk("insert_messages", len(rows.NEW_MESSAGE))
 _UPDATE_PROGRESS = Bulk("update_progress", len(rows.PROGRESS) + 1)
 _INSERT_LINES = Bulk("insert_lines", 5)
 _INSERT_OUTBOX = Bulk("insert_outbox", 13)
-_UPSERT_REFERENCES = Bulk("upsert_references", 3)
 _INSERT_PARKED = Bulk("insert_parked", 4)
 _INSERT_PARTS = Bulk("insert_parts", len(rows.PART) + 1)
 _INSERT_MULTI = Bulk("insert_multi", 2)
@@ -45,8 +45,13 @@ _LIVE = 16_384
 _LET_GO = 512
 #: Rows that `purge` looks at for each one that it may take.
 _LOOK = 10
+#: A clock that is put right goes back by less than this: ids grow all the same, and times do not.
+CLOCK_SET: Millis = 60_000
 #: Parked reports that are looked at for being too old each time one is parked.
 _STALE = 8
+
+Place: TypeAlias = tuple[str, int]
+"""Account and priority: what WAITING messages are counted and looked for by."""
 
 Queue: TypeAlias = tuple[str, int]
 """Account and channel: what rows of the outbox are counted by."""
@@ -56,8 +61,8 @@ class Counts:
     """What `Stats` is made of, kept in memory because counting a million rows takes too long for a scrape."""
 
     def __init__(self) -> None:
-        #: WAITING messages by priority: also where to look for those that are due.
-        self.waiting: Counter[int] = Counter()
+        #: WAITING messages: also where to look for those that are due.
+        self.waiting: Counter[Place] = Counter()
         self.in_flight = 0
         #: Messages that no provider has for certain, by account.
         self.unsent: Counter[str] = Counter()
@@ -67,9 +72,9 @@ class Counts:
 
     # Asked from other threads than the one that counts: `list` takes a copy in one go.
 
-    def priorities(self) -> list[int]:
-        """Of WAITING messages."""
-        return [priority for priority, count in list(self.waiting.items()) if count > 0]
+    def places(self) -> list[Place]:
+        """Where WAITING messages are."""
+        return [place for place, count in list(self.waiting.items()) if count > 0]
 
     def all_waiting(self) -> int:
         return sum(list(self.waiting.values()))
@@ -98,9 +103,11 @@ class Ledger:
         #: Whether anybody waits for an absent subscriber. Each report of a subscriber who can be reached asks.
         self.has_absent = False
         self._recent = Recent()
+        self._names = References(db)
         self._live: dict[int, Message] = {}
         self._seq = 0
-        self._parked = self._parked_after = 0
+        #: Reports whose reference never came, so far.
+        self._parked = 0
         self._longest_window: Millis = 0
         self._purged_to = 0
         self._forget()
@@ -121,6 +128,7 @@ class Ledger:
         self._referred: dict[tuple[str, str], int] = {}
         self._reports: dict[tuple[str, str], list[tuple[int, Millis, Reported]]] = {}
         self._parked_now = False
+        self._parked_more = 0
         self._absent_now: bool | None = None
         # What the counts change by.
         self._more = Counts()
@@ -134,13 +142,16 @@ class Ledger:
         # A little at a time, and the log copied in between: there may be more than memory and log should hold.
         while ask(db, "ready_to_waiting") or db.changes():
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        counts.waiting.update(dict(ask(db, "count_waiting")))
+        for account, priority, count in ask(db, "count_waiting"):
+            counts.waiting[account, priority] = count
+            counts.unsent[account] += count
         [(counts.in_flight,)] = ask(db, "count_in_flight")
         counts.unsent.update(dict(ask(db, "count_unsent")))
         for account, channel, count in ask(db, "count_outbox"):
             counts.outbox[account, channel] = count
         [(counts.highest, self._seq)] = ask(db, "highest")
         [(self._parked,)] = ask(db, "count_parked")
+        self._names.load()
         self.has_absent = self._any_absent()
         for (self._longest_window,) in ask(db, "fact", ("longest_window",)):
             first = first_accepted(db, now - self._longest_window)
@@ -163,8 +174,6 @@ class Ledger:
     def prepare(self) -> None:
         """All that a commit needs besides the disk."""
         self.flush()
-        if self._parked_now:
-            [(self._parked_after,)] = ask(self._db, "count_parked")
 
     def make_durable(self) -> None:
         """The disk's part, the only one that may be another thread's; touches nothing but the connection."""
@@ -172,8 +181,8 @@ class Ledger:
 
     def settle(self) -> None:
         """It is durable: counts and memory follow."""
-        if self._parked_now:
-            self._parked = self._parked_after
+        self._parked += self._parked_more
+        self._names.settle()
         if self._absent_now is not None:
             self.has_absent = self._absent_now
         live = self._live
@@ -197,6 +206,7 @@ class Ledger:
 
     def rollback(self) -> None:
         self._longest_window = 0
+        self._names.rollback()
         self._forget()
 
     def flush(self) -> None:
@@ -223,10 +233,7 @@ class Ledger:
             _INSERT_OUTBOX.run(db, self._outbox)
             self._outbox = []
         if self._references:
-            values = []
-            for key, id in self._references.items():
-                values += (*key, id)
-            _UPSERT_REFERENCES.run(db, values)
+            self._names.add(self._references)
             self._references = {}
 
     # Arrivals --------------------------------------------------------------------------------------------------------
@@ -234,7 +241,7 @@ class Ledger:
     def accept(self, messages: Sequence[Message]) -> list[Duplicate | None]:
         recent, values = self._recent, self._rows
         ready, waiting = self._new, self._new_waiting
-        priorities, unsent = self._more.waiting, self._more.unsent
+        places, unsent = self._more.waiting, self._more.unsent
         recent.tick(messages[-1].accepted_at)
         verdicts: list[Duplicate | None] = []
         for message in messages:
@@ -258,7 +265,7 @@ class Ledger:
                 self._more.in_flight += 1
             else:
                 waiting[message.id] = message
-                priorities[message.priority] += 1
+                places[message.account, message.priority] += 1
             unsent[message.account] += 1
             values += rows.of_new_message(message)
             verdicts.append(None)
@@ -332,9 +339,7 @@ class Ledger:
             if first := self.message(into):
                 return rules.duplicate_of(first)
         [verdict] = self.accept([message])
-        if verdict is not None:
-            self.drop_parts([parts])
-        else:
+        if verdict is None:
             self.line(rules.joined(message, parts))
             ask(self._db, "join_parts", (message.id, ids))
         return verdict
@@ -349,18 +354,12 @@ class Ledger:
     def claim(self, calls: Sequence[tuple[Sequence[int], Millis]]) -> list[list[Message]]:
         """Of the given ones, take those that are WAITING and due also now."""
         self._read(id for ids, _ in calls for id in ids)
-        return [[rules.take(self, one, now) for one in self._due(ids, now, Stage.WAITING)] for ids, now in calls]
+        return [[rules.take(self, one, now) for one in self._due(ids, now)] for ids, now in calls]
 
-    def claim_doubtful(self, calls: Sequence[tuple[Sequence[int], Millis]]) -> list[list[Message]]:
-        """Of the given ones, put off those that are to be asked for also now."""
-        self._read(id for ids, _ in calls for id in ids)
-        stages = Stage.SENT, Stage.DOUBT
-        return [[rules.put_off(self, one, now) for one in self._due(ids, now, *stages)] for ids, now in calls]
-
-    def _due(self, ids: Sequence[int], now: Millis, *stages: Stage) -> Iterator[Message]:
+    def _due(self, ids: Sequence[int], now: Millis) -> Iterator[Message]:
         for id in ids:
             message = self.message(id)
-            if message and message.progress.stage in stages and message.progress.due <= now:
+            if message and message.progress.stage is Stage.WAITING and message.progress.due <= now:
                 yield message
 
     def apply(self, calls: Sequence[tuple[Sequence[Change], Millis]]) -> list[list[Applied]]:
@@ -384,9 +383,8 @@ class Ledger:
                 brought.append((change.provider, change.ref))
         self._read(wanted)
         unknown = [key for key, id in asked.items() if key not in self._referred and not self._is_named(id, key)]
-        for provider, refs in _by_provider(unknown).items():
-            for ref, id in ask(self._db, "referred", (provider, apsw.carray(refs))):
-                self._referred[provider, ref] = id
+        if unknown:
+            self._referred.update(self._names.find(unknown))
         self._read(self._referred[key] for key in unknown if key in self._referred)
         for provider, refs in _by_provider(brought).items():
             self._read_parked(provider, refs)
@@ -408,7 +406,7 @@ class Ledger:
 
     def _read_parked(self, provider: str, refs: Sequence[str]) -> None:
         for ref in refs:
-            self._reports.pop((provider, ref), None)
+            self._reports[provider, ref] = []
         for n, ref, at, text in ask(self._db, "parked", (provider, apsw.carray(tuple(refs)))):
             self._reports.setdefault((provider, ref), []).append((n, at, rows.parked(text)))
 
@@ -429,9 +427,9 @@ class Ledger:
             if rules.UNSENT[after] is not rules.UNSENT[before]:
                 more.unsent[now.account] += 1 if rules.UNSENT[after] else -1
             if after is Stage.WAITING:
-                more.waiting[now.priority] += 1
+                more.waiting[now.account, now.priority] += 1
             elif before is Stage.WAITING:
-                more.waiting[now.priority] -= 1
+                more.waiting[now.account, now.priority] -= 1
 
     def line(self, entry: Entry) -> None:
         self._lines.append(entry)
@@ -451,14 +449,18 @@ class Ledger:
         _INSERT_PARKED.run(self._db, rows.of_parked(change, now))
         # Whatever is parked sees others off, so that references that never come do not heap up.
         ask(self._db, "expire_parked", (_STALE, now - rules.PARKED_FOR))
+        self._parked_more += 1 - self._db.changes()
 
     def unpark(self, provider: str, ref: str, now: Millis) -> Sequence[Reported]:
-        if self._parked_now:
-            self._read_parked(provider, [ref])  # perhaps it was parked after the preparation
-        found = self._reports.pop((provider, ref), ())
+        key = (provider, ref)
+        # Perhaps it was parked after the preparation; or what brought the reference was a status that was asked for.
+        if self._parked_now or (self._parked and key not in self._reports):
+            self._read_parked(provider, [ref])
+        found, self._reports[key] = self._reports.get(key, []), []
         if found:
             self._parked_now = True
             ask(self._db, "delete_parked", (_carray(n for n, _, _ in found),))
+            self._parked_more -= self._db.changes()
         return [change for _, at, change in found if at > now - rules.PARKED_FOR]
 
     def replace(self, calls: Sequence[tuple[Replacement, Millis]]) -> list[Message | None]:
@@ -577,36 +579,67 @@ class Ledger:
 
     # Keeping ---------------------------------------------------------------------------------------------------------
 
-    def purge(self, calls: Sequence[tuple[Millis, int]]) -> list[int]:
+    def purge(self, calls: Sequence[tuple[Millis, int]]) -> list[tuple[int, bool]]:
+        """How many messages are gone, and whether there may be more of anything that is old."""
         return [self._purge(before, limit) for before, limit in calls]
 
-    def _purge(self, before: Millis, limit: int) -> int:
+    @property
+    def unsorted(self) -> bool:
+        """There is something for `sort`."""
+        return self._names.unsorted
+
+    def newly_referred(self, provider: str, ref: str) -> int:
+        """The message that a provider calls so, if that is in memory and durable, or 0. Asked from other threads."""
+        return self._names.newly((provider, ref))
+
+    def sort(self, calls: Sequence[None]) -> list[None]:
+        """Bring some references to where they stay: see `references`."""
+        self._names.sort()
+        return [None] * len(calls)
+
+    def _purge(self, before: Millis, limit: int) -> tuple[int, bool]:
         self.flush()
         db = self._db
-        waiting = ask(db, "oldest_outbox", (limit,))
-        self._remove(seq for seq, _ in takewhile(lambda row: row[1] < before, waiting))
-        ask(db, "forget_incoming", (before, limit))
-        ask(db, "forget_absent", (before, limit))
+        late = list(takewhile(lambda row: row[1] < before, ask(db, "oldest_outbox", (limit,))))
+        self._remove(seq for seq, _ in late)
+        more = len(late) == limit
+        for name in ("forget_incoming", "forget_absent"):
+            ask(db, name, (before, limit))
+            more |= db.changes() == limit
         self._absent_now = self._any_absent()
 
-        looked_at = ask(db, "oldest_messages", (self._purged_to, limit * _LOOK))
-        old = list(takewhile(lambda row: row[1] < before, looked_at))
-        final = [id for id, _, stage in old if stage == Stage.FINAL]
+        final, end = self._final(before, limit)
         told_about = {id for (id,) in ask(db, "spoken_of", (_carray(final),))}
-        going = [id for id in final if id not in told_about][:limit]
-        if len(going) == limit:
-            self._purged_to = going[-1]
-        elif len(old) == limit * _LOOK:
-            self._purged_to = old[-1][0]
-        else:
-            self._purged_to = 0  # all that is old was looked at: the next purge begins with the oldest again
+        going = [id for id in final if id not in told_about]
         if going:
             self._keep_highest()
-            for name in ("forget_lines", "forget_references", "forget_parts", "forget_multi", "forget_messages"):
+            for name in ("forget_lines", "forget_parts", "forget_multi", "forget_messages"):
                 ask(db, name, (_carray(going),))
             for id in going:
                 self._now.pop(id, None)
-        return len(going)
+        self._names.purge(_carray(going), 2 * limit)
+        return len(going), more or not end
+
+    def _final(self, before: Millis, limit: int) -> tuple[list[int], bool]:
+        """Ids of the next FINAL messages that are old enough, and whether all that is old was looked at. What is old
+        and is not taken is passed over until then."""
+        final: list[int] = []
+        looked_at = 0
+        rows = self._db.execute(SQL["oldest_messages"], (self._purged_to, limit * _LOOK))
+        for id, accepted_at, stage in rows:
+            if accepted_at >= before:
+                break
+            looked_at += 1
+            self._purged_to = id
+            if stage == Stage.FINAL:
+                final.append(id)
+                if len(final) == limit:
+                    break
+        rows.close()
+        if len(final) == limit or looked_at == limit * _LOOK:
+            return final, False
+        self._purged_to = 0
+        return final, True
 
     def _keep_highest(self) -> None:
         """The highest id may be about to go, and ids are never given twice."""
@@ -619,7 +652,7 @@ class Ledger:
 def first_accepted(db: apsw.Connection, at: Millis) -> int:
     """The lowest id of a message accepted at `at` or later, or a little before: ids grow with time."""
     [(lowest, highest)] = ask(db, "bounds")
-    at -= 60_000
+    at -= CLOCK_SET
     while lowest < highest:
         middle = (lowest + highest) // 2
         [(id, accepted_at)] = ask(db, "accepted_at", (middle,))

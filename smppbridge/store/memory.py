@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -19,16 +19,19 @@ from ..lifecycle import Change, Notice, Reported
 from ..model import Entry, Incoming, Message, Millis, Notify, Part, Receipt, Stage, bare
 from . import rules
 from .base import (
+    FIRST,
     Absent,
     Applied,
     Arrival,
     Arrived,
+    Due,
     Duplicate,
     Filter,
     Held,
     Replacement,
     Stats,
     StoreFailed,
+    Turn,
     Verdict,
     Verdicts,
     Wanted,
@@ -81,6 +84,9 @@ class MemoryStore:
     def _check(self) -> None:
         if not self._open:
             raise StoreFailed("the store is closed")
+
+    def when_failed(self, tell: Callable[[StoreFailed], None]) -> None:
+        """It never does."""
 
     # Arrivals --------------------------------------------------------------------------------------------------------
 
@@ -144,8 +150,8 @@ class MemoryStore:
             if part.id in self._went_into:
                 return rules.duplicate_of(self._messages[self._went_into[part.id]])
         verdict = self._accept(message)
-        await self.drop_parts(parts)
         if verdict is None:
+            await self.drop_parts(parts)
             self._lines[message.id].append(rules.joined(message, parts))
             for part in parts:
                 self._went_into[part.id] = message.id
@@ -173,13 +179,13 @@ class MemoryStore:
 
     # Work ------------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
+    async def claim(self, now: Millis, wanted: Mapping[str, int]) -> Sequence[Message]:
         self._check()
-        return [rules.take(self, message, now) for message in self._work.waiting(now, limit)]
+        return [rules.take(self, message, now) for message in self._work.waiting(now, wanted)]
 
-    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
+    async def to_be_asked(self, now: Millis, after: Turn, limit: int) -> Sequence[Message]:
         self._check()
-        return [rules.put_off(self, message, now) for message in self._work.with_a_provider(now, limit)]
+        return self._work.with_a_provider(now, after, limit)
 
     async def in_doubt(self, limit: int) -> Sequence[Message]:
         self._check()
@@ -193,9 +199,9 @@ class MemoryStore:
         self._check()
         return rules.replace(self, replacement, now)
 
-    async def next_due(self) -> Millis:
+    async def next_due(self, later: Millis = FIRST.due) -> Due:
         self._check()
-        return self._work.next_due()
+        return self._work.next_due(later)
 
     # What `rules.apply` asks for (rules.Records)
 
@@ -443,13 +449,10 @@ class _Subscriber:
         self.answered_by = 0
 
 
-_Due: TypeAlias = tuple[Millis, Stage, int]
-
-
 class _Work:
     """Which messages wait for what: counts, and heaps whose entries are looked at again when they come up.
 
-    A message that changes leaves its old entry behind; what comes up and no longer stands so is thrown away.
+    A message that changes leaves its old entry behind in them; what comes up and no longer stands so is thrown away.
     """
 
     def __init__(self, messages: dict[int, Message]) -> None:
@@ -457,22 +460,27 @@ class _Work:
         self.count: Counter[Stage] = Counter()
         #: By account.
         self.unsent: Counter[str] = Counter()
-        self._waiting: dict[int, list[_Due]] = {}
+        #: By account and priority.
+        self._waiting: dict[tuple[str, int], list[Turn]] = {}
         self._waiting_ids: list[int] = []
-        self._with_a_provider: list[_Due] = []
+        #: In order, each that stands so and no other.
+        self._with_a_provider: list[Turn] = []
 
     def moved(self, was: Message | None, now: Message) -> None:
         progress = now.progress
         if was:
             self.count[was.progress.stage] -= 1
             self.unsent[now.account] -= rules.UNSENT[was.progress.stage]
+            if was.progress.stage in (Stage.SENT, Stage.DOUBT):
+                del self._with_a_provider[bisect_left(self._with_a_provider, _turn(was))]
         self.count[progress.stage] += 1
         self.unsent[now.account] += rules.UNSENT[progress.stage]
         if progress.stage is Stage.WAITING:
-            heapq.heappush(self._waiting.setdefault(now.priority, []), (progress.due, progress.stage, now.id))
+            place = now.account, now.priority
+            heapq.heappush(self._waiting.setdefault(place, []), _turn(now))
             heapq.heappush(self._waiting_ids, now.id)
         elif progress.stage in (Stage.SENT, Stage.DOUBT):
-            heapq.heappush(self._with_a_provider, (progress.due, progress.stage, now.id))
+            insort(self._with_a_provider, _turn(now))
 
     def forget(self, message: Message) -> None:
         self.count[message.progress.stage] -= 1
@@ -480,24 +488,28 @@ class _Work:
     def ids(self, stage: Stage) -> list[int]:
         return sorted(id for id, message in self._messages.items() if message.progress.stage is stage)
 
-    def waiting(self, now: Millis, limit: int) -> Iterator[Message]:
+    def waiting(self, now: Millis, wanted: Mapping[str, int]) -> Iterator[Message]:
         """Those due, one after the other; whoever takes one moves it on before asking for the next."""
-        for priority in sorted(self._waiting, reverse=True):
-            heap = self._waiting[priority]
-            while limit and (message := self._head(heap)) and message.progress.due <= now:
-                limit -= 1
+        left = dict(wanted)
+        for place in sorted(self._waiting, key=lambda place: (-place[1], place[0])):
+            heap, account = self._waiting[place], place[0]
+            while left.get(account) and (message := self._head(heap)) and message.progress.due <= now:
+                left[account] -= 1
                 yield message
 
-    def with_a_provider(self, now: Millis, limit: int) -> Iterator[Message]:
-        heap = self._with_a_provider
-        while limit and (message := self._head(heap)) and message.progress.due <= now:
-            limit -= 1
-            yield message
+    def with_a_provider(self, now: Millis, after: Turn, limit: int) -> list[Message]:
+        there = self._with_a_provider
+        at = bisect_right(there, after)
+        return [self._messages[turn.id] for turn in there[at : at + limit] if turn.due <= now]
 
-    def next_due(self) -> Millis:
-        heads = [self._head(heap) for heap in self._waiting.values()]
-        heads.append(self._head(self._with_a_provider))
-        return min((message.progress.due for message in heads if message), default=0)
+    def next_due(self, later: Millis) -> Due:
+        waiting: dict[str, Millis] = {}
+        for (account, _), heap in self._waiting.items():
+            if message := self._head(heap):
+                due = message.progress.due
+                waiting[account] = min(waiting.get(account, due), due)
+        at = bisect_right(self._with_a_provider, later, key=lambda turn: turn.due)
+        return Due(waiting, self._with_a_provider[at].due if at < len(self._with_a_provider) else 0)
 
     def oldest_waiting(self) -> Millis:
         while self._waiting_ids:
@@ -507,7 +519,7 @@ class _Work:
             heapq.heappop(self._waiting_ids)
         return 0
 
-    def _head(self, heap: list[_Due]) -> Message | None:
+    def _head(self, heap: list[Turn]) -> Message | None:
         while heap:
             due, stage, id = heap[0]
             message = self._messages.get(id)
@@ -515,6 +527,10 @@ class _Work:
                 return message
             heapq.heappop(heap)
         return None
+
+
+def _turn(message: Message) -> Turn:
+    return Turn(message.progress.due, message.progress.stage, message.id)
 
 
 class _Outbox:

@@ -79,12 +79,33 @@ SELECT v.column1, v.column2 + ifnull((SELECT max(n) FROM line WHERE message = v.
        v.column3, v.column4, v.column5
 FROM (VALUES {rows}) AS v WHERE v.column1 IS NOT NULL;
 
--- name: upsert_references
--- The provider calls the message so; a reference that it gives again belongs to the later message.
-INSERT OR REPLACE INTO reference (provider, ref, message) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+-- name: insert_references
+-- The provider calls the message so.
+INSERT INTO reference_new (n, provider, ref, message) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: sort_references
+-- What was in that list, in the order of a run.
+INSERT OR REPLACE INTO reference_sorted (run, provider, ref, message)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: keep_run
+-- How large a run becomes by them, and of which messages it speaks.
+INSERT OR REPLACE INTO reference_run (run, size, lowest, highest) VALUES (?, ?, ?, ?);
+
+-- name: keep_sieve
+-- Which references it may have.
+INSERT OR REPLACE INTO reference_sieve (run, piece, bits) VALUES (?, ?, ?);
+
+-- name: delete_new_references
+-- Some of those that are in a run now.
+DELETE FROM reference_new WHERE n IN (SELECT n FROM reference_new WHERE n <= ? ORDER BY n LIMIT ?) RETURNING n;
+
+-- name: sorted_references
+-- Which messages a provider means, of those that a run speaks of.
+SELECT ref, message FROM reference_sorted WHERE run = ? AND provider = ? AND ref IN carray(?);
 
 -- name: referred
--- Which messages a provider means.
+-- The same, of those that an older version of this program has kept.
 SELECT ref, message FROM reference WHERE provider = ? AND ref IN carray(?);
 
 -- name: insert_parked
@@ -104,15 +125,20 @@ DELETE FROM parked WHERE n IN carray(?);
 DELETE FROM parked WHERE n IN (SELECT n FROM (SELECT n, at FROM parked ORDER BY n LIMIT ?) WHERE at <= ?);
 
 -- name: due_waiting
--- WAITING messages of one priority that are due, the longest due first. Their rows are read here too, because whoever
--- takes them should find them in memory.
+-- WAITING messages of one account and priority that are due, the longest due first. Their rows are read here too,
+-- because whoever takes them should find them in memory.
 SELECT json_group_array(id), total(length(pdu))
-FROM (SELECT id, pdu FROM message WHERE stage = 0 AND priority = ? AND due <= ? ORDER BY due, id LIMIT ?);
+FROM (
+    SELECT id, pdu FROM message
+    WHERE stage = 0 AND account = ? AND priority = ? AND due <= ?
+    ORDER BY due, id LIMIT ?
+);
 
--- name: due_with_provider
--- SENT and DOUBT messages that are to be asked for, the longest due first.
-SELECT json_group_array(id), total(length(pdu))
-FROM (SELECT id, pdu FROM message WHERE stage IN (3, 4) AND due <= ? ORDER BY due, stage, id LIMIT ?);
+-- name: to_be_asked
+-- SENT and DOUBT messages that are due, the longest due first, of those behind a place in this order.
+SELECT {message} FROM message AS m
+WHERE m.stage IN (3, 4) AND (m.due, m.stage, m.id) > (?, ?, ?) AND m.due <= ?
+ORDER BY m.due, m.stage, m.id LIMIT ?;
 
 -- name: in_doubt
 -- What a crash left between the request and its outcome.
@@ -123,12 +149,13 @@ SELECT {message} FROM message AS m WHERE m.stage < 3 AND m.stage = 2 ORDER BY m.
 UPDATE message SET stage = 0 WHERE id IN (SELECT id FROM message WHERE stage < 3 AND stage = 1 LIMIT 10000);
 
 -- name: next_due_waiting
--- When the first WAITING message of a priority is due.
-SELECT min(due) FROM message WHERE stage = 0 AND priority = ?;
+-- When the first WAITING message of some accounts and priorities is due.
+SELECT v.column1, (SELECT min(due) FROM message WHERE stage = 0 AND account = v.column1 AND priority = v.column2)
+FROM (VALUES {rows}) AS v WHERE v.column1 IS NOT NULL;
 
 -- name: next_due_with_provider
--- When the first message is to be asked for.
-SELECT min(due) FROM message WHERE stage IN (3, 4);
+-- When the first message is to be asked for, of those that are due later.
+SELECT min(due) FROM message WHERE stage IN (3, 4) AND due > ?;
 
 -- Outbox --------------------------------------------------------------------------------------------------------------
 
@@ -227,10 +254,6 @@ SELECT {message} FROM message AS m
 WHERE m.stage < 3 AND m.account = ? AND m.source = ? AND m.destination = ?
 ORDER BY m.id LIMIT ?;
 
--- name: find_by_ref
--- A message by what a provider calls it.
-SELECT {message} FROM reference AS r CROSS JOIN message AS m ON m.id = r.message WHERE r.provider = ? AND r.ref = ?;
-
 -- name: parts_of
 -- The parts that a message was made of, in order.
 SELECT {part} FROM part AS p WHERE p.message = ? ORDER BY p.number;
@@ -256,9 +279,34 @@ WHERE m.id >= :lowest AND m.id < :below
   AND m.accepted_at >= :since AND m.accepted_at < :until
 ORDER BY m.id DESC LIMIT :limit;
 
+-- name: looked_at
+-- Down to which id so many messages are looked at, and when that one was accepted.
+SELECT id, accepted_at FROM message WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?;
+
+-- name: list_unsent
+-- The same of a stage before a provider has it for certain: these have an index, which is short.
+SELECT {message} FROM message AS m
+WHERE m.stage < 3 AND m.stage = :stage AND m.id >= :lowest AND m.id < :below
+  AND (:account = '' OR m.account = :account)
+  AND (:kind = '' OR m.kind = :kind)
+  AND (:state IS NULL OR m.state = :state)
+  AND (:number = '' OR m.source = :number OR m.destination = :number)
+  AND (:comment = '' OR instr(m.comment, :comment))
+  AND m.accepted_at >= :since AND m.accepted_at < :until
+ORDER BY m.id DESC LIMIT :limit;
+
+-- name: contents
+-- What is in it: messages, those that no provider has for certain, those that one has or may have; rows that wait for
+-- clients; parts that are held. In the words of schema 1, because a backup may be as old.
+SELECT (SELECT count(*) FROM message),
+       (SELECT count(*) FROM message WHERE stage < 3),
+       (SELECT count(*) FROM message WHERE stage IN (3, 4)),
+       (SELECT count(*) FROM outbox),
+       (SELECT count(*) FROM part WHERE message IS NULL);
+
 -- name: bounds
--- The lowest and the highest id.
-SELECT ifnull(min(id), 0), ifnull(max(id), 0) FROM message;
+-- The lowest and the highest id, each by itself: both at once would be looked for in the whole table.
+SELECT ifnull((SELECT min(id) FROM message), 0), ifnull((SELECT max(id) FROM message), 0);
 
 -- name: accepted_at
 -- When the first message from an id on was accepted: ids grow with time, so this finds a time by halving.
@@ -280,12 +328,12 @@ SELECT (SELECT count(*) FROM message WHERE stage < 3 AND stage = 2)
      + (SELECT count(*) FROM message WHERE stage IN (3, 4));
 
 -- name: count_waiting
--- WAITING messages by priority.
-SELECT priority, count(*) FROM message WHERE stage = 0 GROUP BY priority;
+-- WAITING messages by account and priority.
+SELECT account, priority, count(*) FROM message WHERE stage = 0 GROUP BY 1, 2;
 
 -- name: count_unsent
--- Messages that no provider has for certain, by account.
-SELECT account, count(*) FROM message WHERE stage < 3 GROUP BY account;
+-- READY and SENDING messages by account: with the WAITING ones, those that no provider has for certain.
+SELECT account, count(*) FROM message WHERE stage < 3 AND stage IN (1, 2) GROUP BY account;
 
 -- name: count_outbox
 -- Rows of the outbox by account and channel.
@@ -308,6 +356,22 @@ SELECT id, accepted_at, duplicate_window, account, source, destination, command 
 WHERE id >= ? AND duplicate_window > 0 AND accepted_at + duplicate_window > ?
 ORDER BY id;
 
+-- name: new_references
+-- What providers call messages, of those that are in no run, in the order in which they came.
+SELECT n, provider, ref, message FROM reference_new ORDER BY n;
+
+-- name: runs
+-- The runs, newest first.
+SELECT run, size, lowest, highest FROM reference_run ORDER BY run DESC;
+
+-- name: sieve
+-- Which references one of them may have.
+SELECT piece, bits FROM reference_sieve WHERE run = ?;
+
+-- name: any_older_references
+-- Whether an older version of this program has left any.
+SELECT EXISTS (SELECT 1 FROM reference);
+
 -- name: fact
 -- A number that outlives its rows.
 SELECT value FROM fact WHERE name = ?;
@@ -315,6 +379,31 @@ SELECT value FROM fact WHERE name = ?;
 -- name: keep_fact
 -- The same, written. It only grows.
 INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value);
+
+-- Restoring -----------------------------------------------------------------------------------------------------------
+
+-- name: no_further_leg
+-- What is under way ends where it is: a further leg may have been sent since.
+UPDATE message SET onward = 0 WHERE stage < 5 AND onward <> 0;
+
+-- name: never_whole
+-- A set that is whole is joined and sent at the next start. With one more part, which never comes, it ends as EXPIRED.
+UPDATE part SET total = total + 1
+WHERE message IS NULL AND (account, source, destination, reference, total, round) IN (
+    SELECT account, source, destination, reference, total, round FROM part WHERE message IS NULL
+    GROUP BY account, source, destination, reference, total, round HAVING count(*) = total
+);
+
+-- name: open
+-- Some of the messages that no provider has for certain.
+SELECT id FROM message WHERE stage < 3
+UNION ALL SELECT id FROM message WHERE stage IN (3, 4) AND stage = 4
+LIMIT ?;
+
+-- name: count_open
+-- How many there are.
+SELECT (SELECT count(*) FROM message WHERE stage < 3)
+     + (SELECT count(*) FROM message WHERE stage IN (3, 4) AND stage = 4);
 
 -- Keeping -------------------------------------------------------------------------------------------------------------
 
@@ -335,7 +424,7 @@ SELECT message FROM outbox WHERE message IN carray(?);
 DELETE FROM line WHERE message IN carray(?);
 
 -- name: forget_references
--- … what providers called it …
+-- … what providers called it, as far as an older version of this program has kept that …
 DELETE FROM reference WHERE (provider, ref) IN (SELECT provider, ref FROM reference WHERE message IN carray(?));
 
 -- name: forget_parts
@@ -349,6 +438,23 @@ DELETE FROM multi WHERE message IN carray(?);
 -- name: forget_messages
 -- … and itself.
 DELETE FROM message WHERE id IN carray(?);
+
+-- name: any_message_between
+-- Whether any of the messages that a run speaks of is kept.
+SELECT EXISTS (SELECT 1 FROM message WHERE id BETWEEN ? AND ?);
+
+-- name: forget_sorted
+-- Some of a run.
+DELETE FROM reference_sorted WHERE run = ?1
+  AND (provider, ref) IN (SELECT provider, ref FROM reference_sorted WHERE run = ?1 LIMIT ?2) RETURNING run;
+
+-- name: forget_sieve
+-- Nothing is left of it …
+DELETE FROM reference_sieve WHERE run = ?;
+
+-- name: forget_run
+-- … and it is gone.
+DELETE FROM reference_run WHERE run = ?;
 
 -- name: forget_incoming
 -- Some of the oldest.

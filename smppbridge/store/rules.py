@@ -17,7 +17,7 @@ from .base import Absent, Applied, Arrival, Duplicate, Replacement, Wanted
 
 #: A report whose reference nobody knows yet is kept this long: the answer of the send it overtook is long over then.
 PARKED_FOR: Millis = 86_400_000
-#: What was taken to be asked for, or to be told to a handler, is not taken again before this.
+#: What was taken to be told to a handler is not taken again before this.
 PUT_OFF: Millis = 60_000
 #: A part that comes again is recognised this long after its set was joined.
 RESENT_FOR: Millis = 300_000
@@ -146,11 +146,6 @@ def take(records: Records, message: Message, now: Millis) -> Message:
     taken = _step(records, message, Taken(id=message.id), now).message
     assert taken is not None
     return taken
-
-
-def put_off(records: Records, message: Message, now: Millis) -> Message:
-    """Not to be asked for again before a minute has gone."""
-    return _replaced(records, message, msgspec.structs.replace(message.progress, due=now + PUT_OFF))
 
 
 def own_id(ref: str) -> int:

@@ -8,7 +8,8 @@ questions, one for the operator's, which may take long.
 
 What can go wrong: a full disk refuses what it has no room for, and the next batch tries again. Any other failure of
 the disk ends the store: SQLite itself cannot know what an fsync that failed has left behind, so everything is refused
-until the file is opened anew. A mistake in one piece of work (a bug) fails that piece alone.
+until the file is opened anew. Whether the commit whose fsync failed will be found there then, nobody knows
+(`StoreFailed.uncertain`). A mistake in one piece of work (a bug) fails that piece alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -32,16 +33,19 @@ from ..lifecycle import Change
 from ..model import Entry, Incoming, Message, Millis, Part, Receipt
 from . import database
 from .base import (
+    FIRST,
     Absent,
     Applied,
     Arrival,
     Arrived,
+    Due,
     Duplicate,
     Filter,
     Held,
     Replacement,
     Stats,
     StoreFailed,
+    Turn,
     Verdict,
     Verdicts,
     Wanted,
@@ -53,7 +57,7 @@ from .reader import Reader
 #: Messages and changes in one transaction at most: some milliseconds, because they are collected in the loop.
 _BATCH = 512
 #: Messages that are claimed, and that `purge` forgets, in one transaction, for the same reason.
-_CLAIM_STEP, _PURGE_STEP = 128, 100
+_CLAIM_STEP, _PURGE_STEP = 128, 256
 #: KiB of pages that connections keep: the writer, each reader, the checkpoint.
 _WRITER_CACHE, _READER_CACHE, _CHECKPOINT_CACHE = 16_384, 4_096, 256
 
@@ -97,12 +101,15 @@ class SqliteStore:
         self._operators = _Reading("store-look")
         #: Calls of `absent` that are under way.
         self._absent = 0
+        self._when_failed: Callable[[StoreFailed], None] = lambda failed: None
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._path}>"
 
     async def open(self) -> None:
-        writer = _Writer(self._path, self._vfs, self._clock, asyncio.get_running_loop())
+        writer = _Writer(
+            self._path, self._vfs, self._clock, asyncio.get_running_loop(), lambda failed: self._when_failed(failed)
+        )
         await writer.open()
         try:
             for reading in (self._own, self._operators):
@@ -121,6 +128,9 @@ class SqliteStore:
             for reading in (self._own, self._operators):
                 await reading.close()
             await writer.close()
+
+    def when_failed(self, tell: Callable[[StoreFailed], None]) -> None:
+        self._when_failed = tell
 
     def _refuse(self, item: _Item) -> None:
         outcome: _Outcome = ([item], StoreFailed(_CLOSED))
@@ -144,28 +154,24 @@ class SqliteStore:
         await self._ask(Ledger.drop_parts, parts)
 
     async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
-        return await self._own.ask(Reader.held_parts, before, limit)
+        return await self._need(Reader.held_parts, before, limit)
 
     # Work ------------------------------------------------------------------------------------------------------------
 
-    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
-        ids = await self._own.ask(Reader.due, now, limit, self._ledger.counts.priorities())
-        return await self._take(Ledger.claim, ids, now)
-
-    async def claim_doubtful(self, now: Millis, limit: int) -> Sequence[Message]:
-        ids = await self._own.ask(Reader.due_with_provider, now, limit)
-        return await self._take(Ledger.claim_doubtful, ids, now)
-
-    async def _take(self, work: Work, ids: Sequence[int], now: Millis) -> Sequence[Message]:
-        """What a reader found due, taken a little at a time, so that nobody waits long for it."""
+    async def claim(self, now: Millis, wanted: Mapping[str, int]) -> Sequence[Message]:
+        ids = await self._need(Reader.due, now, wanted, self._ledger.counts.places())
         taken: list[Message] = []
+        # A little at a time, so that nobody waits long for it.
         for at in range(0, len(ids), _CLAIM_STEP):
             step = ids[at : at + _CLAIM_STEP]
-            taken += await self._ask(work, (step, now), len(step))
+            taken += await self._ask(Ledger.claim, (step, now), len(step))
         return taken
 
+    async def to_be_asked(self, now: Millis, after: Turn, limit: int) -> Sequence[Message]:
+        return await self._need(Reader.to_be_asked, now, after, limit)
+
     async def in_doubt(self, limit: int) -> Sequence[Message]:
-        return await self._own.ask(Reader.in_doubt, limit)
+        return await self._need(Reader.in_doubt, limit)
 
     async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
         return await self._ask(Ledger.apply, (changes, now), len(changes))
@@ -173,13 +179,13 @@ class SqliteStore:
     async def replace(self, replacement: Replacement, now: Millis) -> Message | None:
         return await self._ask(Ledger.replace, (replacement, now))
 
-    async def next_due(self) -> Millis:
-        return await self._own.ask(Reader.next_due, self._ledger.counts.priorities())
+    async def next_due(self, later: Millis = FIRST.due) -> Due:
+        return await self._need(Reader.next_due, self._ledger.counts.places(), later)
 
     # Outbox ----------------------------------------------------------------------------------------------------------
 
     async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
-        return await self._own.ask(Reader.receipts, account, after, limit)
+        return await self._need(Reader.receipts, account, after, limit)
 
     async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
         return await self._ask(Ledger.receipts_by_http, (now, limit))
@@ -192,7 +198,7 @@ class SqliteStore:
 
     async def old_receipts(self, account: str, before: Millis, keep: int, limit: int) -> Sequence[Receipt | Arrival]:
         beyond = self._ledger.counts.receipts(account) - keep
-        return await self._own.ask(Reader.old_receipts, account, before, beyond, limit)
+        return await self._need(Reader.old_receipts, account, before, beyond, limit)
 
     async def put_off(self, receipts: Sequence[Receipt], until: Millis) -> None:
         await self._ask(Ledger.put_off, (receipts, until))
@@ -236,7 +242,9 @@ class SqliteStore:
         return await self._operators.ask(Reader.unsent, account, source, destination, limit)
 
     async def find_by_ref(self, provider: str, ref: str) -> Message | None:
-        return await self._own.ask(Reader.find_by_ref, provider, ref)
+        # In this order: what is missed in memory has just been put in order.
+        newly = self._ledger.newly_referred(provider, ref)
+        return await self._own.ask(Reader.find_by_ref, provider, ref, newly)
 
     async def timeline(self, id: int) -> Sequence[Entry]:
         return await self._operators.ask(Reader.timeline, id)
@@ -265,16 +273,24 @@ class SqliteStore:
     # Keeping ---------------------------------------------------------------------------------------------------------
 
     async def purge(self, before: Millis, limit: int) -> int:
-        gone = 0
-        while gone < limit:
-            step = min(_PURGE_STEP, limit - gone)
-            now_gone = await self._ask(Ledger.purge, (before, step))
+        gone, more = 0, True
+        while more and gone < limit:
+            now_gone, more = await self._ask(Ledger.purge, (before, min(_PURGE_STEP, limit - gone)))
             gone += now_gone
-            if now_gone < step:
-                break
         return gone
 
     # How -------------------------------------------------------------------------------------------------------------
+
+    async def _need(self, question: Callable[..., R], *values: Any) -> R:
+        """What the gateway works from: where the disk does not give that, nothing that was accepted goes on, and no
+        more of it is to be acknowledged (ARCHITECTURE.md, promise 8). What somebody wants to know fails alone."""
+        try:
+            return await self._own.ask(question, *values)
+        except StoreFailed as failed:
+            cause = failed.__cause__
+            if self._writer and cause and not failed.temporary and not database.is_bug(cause):
+                self._writer.give_up(failed)
+            raise
 
     @property
     def _ledger(self) -> Ledger:
@@ -333,15 +349,28 @@ class _Writer:
 
     ledger: Ledger
 
-    def __init__(self, path: Path, vfs: str, clock: Callable[[], Millis], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        path: Path,
+        vfs: str,
+        clock: Callable[[], Millis],
+        loop: asyncio.AbstractEventLoop,
+        when_failed: Callable[[StoreFailed], None],
+    ) -> None:
         self._path = path
         self._vfs = vfs
         self._clock = clock
         self._loop = loop
+        self._when_failed = when_failed
+        self._failure_told = False
         self._waiting: list[_Item] = []
         #: A turn is under way or about to be.
         self._busy = False
         self._failed: StoreFailed | None = None
+        #: What somebody else found, who only reads.
+        self._unreadable: StoreFailed | None = None
+        #: A step of `Ledger.sort` that was asked for. Nobody waits for it: what fails is tried again.
+        self._sorting: asyncio.Future[None] | None = None
         #: For the thread: what to do next; None: that was the end.
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
@@ -357,6 +386,14 @@ class _Writer:
     def put(self, item: _Item) -> None:
         """Work for the next transaction."""
         self._waiting.append(item)
+        self._wake()
+
+    def give_up(self, failed: StoreFailed) -> None:
+        """Somebody who reads has found that it cannot be gone on with: after the transaction that is under way."""
+        self._unreadable = failed
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._turn)
@@ -371,6 +408,9 @@ class _Writer:
 
     def _turn(self) -> None:
         """What waits, in one transaction: of the foremost all that is at hand, or else what is not."""
+        if self._unreadable and not self._failed:
+            self._failed = self._unreadable
+            self._tell_of_failure()
         waiting = self._waiting
         if not waiting:
             self._busy = False
@@ -399,15 +439,34 @@ class _Writer:
         """The thread gives the turn back."""
         if failed is None:
             self.ledger.settle()
-            _announce(outcomes)
+            if self.ledger.unsorted:
+                self._sort()
         else:
             self._roll_back()
-            _announce(self._refused(items, failed))
-        self._next()
+            outcomes = self._refused(items, failed, committing=True)
+        self._told(outcomes)
+
+    def _sort(self) -> None:
+        """A step of it between two commits: so it is done as fast as there is need of it, and rests while nothing is
+        kept."""
+        if self._sorting is None or self._sorting.done():
+            self._sorting = self._loop.create_future()
+            self._sorting.add_done_callback(asyncio.Future.exception)
+            self._waiting.append(_Job(Ledger.sort, None, 1, self._sorting))
 
     def _told(self, outcomes: list[_Outcome]) -> None:
+        if not self._failed and (gone := self._files.gone()):
+            # SQLite goes on with what has no name any more, and the next start would know nothing of it.
+            self._failed = StoreFailed(self._files.explain(gone), uncertain=True)
+            outcomes = [(items, self._failed) for items, _ in outcomes]
+        self._tell_of_failure()
         _announce(outcomes)
         self._next()
+
+    def _tell_of_failure(self) -> None:
+        if self._failed and not self._failure_told:
+            self._failure_told = True
+            self._when_failed(self._failed)
 
     def _next(self) -> None:
         # Not at once: what was announced is written to the clients first.
@@ -431,11 +490,17 @@ class _Writer:
     def _open(self) -> None:
         database.prepare(self._path)
         self._lock = database.Lock(self._path)
-        # Opened before SQLite opens the file and closed after it has closed it, because closing it in between would
-        # take SQLite's locks away.
-        self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            # Opened before SQLite opens the file and closed after it has closed it, because closing it in between would
+            # take SQLite's locks away.
+            self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except BaseException:
+            self._lock.release()
+            raise
         try:
             self._db = database.connect(self._path, cache=_WRITER_CACHE, vfs=self._vfs, write=True)
+            # What is refused stays as it is, with its log.
+            database.keep_log(self._db, True)
             try:
                 database.migrate(self._db, self._path)
                 self.ledger = Ledger(self._db)
@@ -446,11 +511,19 @@ class _Writer:
         except BaseException:
             self._let_go()
             raise
+        self._files = database.Files(self._path)
         connect = partial(database.connect, self._path, cache=_CHECKPOINT_CACHE, vfs=self._vfs, write=True)
         self._checkpoints = Checkpoints(self._db, connect, partial(os.fdatasync, self._file))
 
     def _close(self) -> None:
         self._checkpoints.close()
+        gone = self._files.gone()
+        if gone == self._files.database:
+            with suppress(apsw.Error, OSError):
+                self._files.rescue(self._db)
+        # A sync after one that failed may have written nothing and say that all is well. So what is in the log stays
+        # there then, and the next start reads it; unless the log itself is what no start will find.
+        database.keep_log(self._db, bool(self._failed) and not gone)
         with suppress(apsw.Error):  # The last checkpoint may fail; the log then stays, and the next start reads it.
             self._db.close()
         self._let_go()
@@ -483,8 +556,10 @@ class _Writer:
         self._tell(self._told, outcomes)
 
     def _settle_all(self, items: Sequence[_Item]) -> list[_Outcome]:
+        committing = False
         try:
             done = self._do(items)
+            committing = True
             self.ledger.make_durable()
             self.ledger.settle()
             return done
@@ -492,7 +567,7 @@ class _Writer:
             self._roll_back()
             if database.is_bug(error) and len(items) > 1:
                 return [outcome for item in items for outcome in self._settle_all([item])]
-            return self._refused(items, error)
+            return self._refused(items, error, committing=committing)
 
     def _checkpoint(self) -> None:
         try:
@@ -523,10 +598,15 @@ class _Writer:
         database.rollback(self._db)
         self.ledger.rollback()
 
-    def _refused(self, items: Sequence[_Item], error: Exception) -> list[_Outcome]:
-        """What everybody is told; whether the store goes on after it is decided here."""
+    def _refused(self, items: Sequence[_Item], error: Exception, *, committing: bool = False) -> list[_Outcome]:
+        """What everybody is told; whether the store goes on after it is decided here.
+
+        A commit that fails for want of room, or for a lock, has not written its last page, without which the next start
+        passes over all of it. After any other failure, that of an fsync above all, it may be there whole.
+        """
         failed = database.explain(error, self._path)
         if not failed.temporary and not database.is_bug(error):
+            failed.uncertain = committing
             self._failed = failed
         return [(run, failed) for _, run in _runs(items)]
 
@@ -541,7 +621,6 @@ _AT_HAND: frozenset[Work] = frozenset(
         Ledger.accept_many,
         Ledger.apply,
         Ledger.claim,
-        Ledger.claim_doubtful,
         Ledger.delivered,
         Ledger.drop_parts,
         Ledger.hold,

@@ -26,7 +26,7 @@ from smppbridge.lifecycle import (
     Taken,
 )
 from smppbridge.model import Entry, Kind, Notify, Sms, Stage, StatusReport
-from smppbridge.store.base import Absent, Filter, Replacement, Store
+from smppbridge.store.base import FIRST, Absent, Filter, Replacement, Store, Turn
 from smppbridge.store.memory import MemoryStore
 from smppbridge.store.sqlite import SqliteStore
 
@@ -35,6 +35,7 @@ NOW = 1_750_000_000_000
 # Few of everything, so that what is drawn meets itself again.
 nth = st.integers(0, 7)
 times = st.integers(NOW, NOW + 5)
+accounts = st.sampled_from(["demo", "other"])
 providers = st.sampled_from(["a", "b"])
 references = st.sampled_from(["", "r1", "r2", "own"])
 states = st.sampled_from(MessageState)
@@ -82,6 +83,7 @@ questions = st.one_of(
                 "text": st.sampled_from(["", "same"]),
                 "stage": st.sampled_from([Stage.READY, Stage.WAITING, Stage.SENDING]),
                 "due": times,
+                "account": accounts,
                 "priority": st.integers(0, 2),
                 "notify": st.sampled_from(Notify),
                 "registered_delivery": st.sampled_from([0, 1, 0x11]),
@@ -91,14 +93,19 @@ questions = st.one_of(
     ),
     st.tuples(st.just("accept_many"), st.lists(st.sampled_from("abc"), max_size=4), st.sampled_from([0, 3])),
     st.tuples(st.just("replace"), nth, st.booleans(), st.sampled_from(["same", "new"]), times),
-    st.tuples(st.just("absent"), st.lists(st.sampled_from("abc"), max_size=2), st.sampled_from(["demo", "other"])),
+    st.tuples(st.just("absent"), st.lists(st.sampled_from("abc"), max_size=2), accounts),
     st.tuples(st.just("reachable"), st.lists(st.sampled_from("abc"), max_size=2, unique=True)),
     st.tuples(st.just("hold"), st.integers(1, 2), st.integers(1, 2)),
     st.tuples(st.just("join"), st.booleans()),
     st.tuples(st.just("drop_parts")),
     st.tuples(st.just("note"), nth),
-    st.tuples(st.just("claim"), times, st.integers(1, 3)),
-    st.tuples(st.just("claim_doubtful"), times, st.integers(1, 3)),
+    st.tuples(st.just("claim"), times, st.dictionaries(accounts, st.integers(1, 3))),
+    st.tuples(
+        st.just("to_be_asked"),
+        times,
+        st.builds(Turn, times, st.sampled_from([Stage.SENT, Stage.DOUBT]), st.integers(0, 5)),
+        st.integers(1, 3),
+    ),
     st.tuples(st.just("delivered"), st.integers(0, 3)),
     st.tuples(st.just("receipts_by_http"), times),
     st.tuples(st.just("purge"), times),
@@ -214,6 +221,7 @@ class Twins:
         await self.both("stats")
         await self.both("last_id")
         await self.both("next_due")
+        await self.both("to_be_asked", NOW + 10_000_000, FIRST, 1000)
         await self.both("receipts", "demo", 0, 1000)
         await self.both("held_parts", NOW + 10_000_000, 1000)
         await self.both("unsent", "demo", "bank", "a", 3)

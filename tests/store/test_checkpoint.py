@@ -74,6 +74,21 @@ def test_somebody_who_reads_an_old_state_only_delays_it(db: apsw.Connection, pat
     assert checkpoints.pages < EVERY * 20
 
 
+def test_a_log_that_cannot_be_copied_is_not_tried_with_every_commit(db: apsw.Connection, path: Path) -> None:
+    synced: list[None] = []
+    checkpoints = Checkpoints(db, lambda: copying(path), lambda: synced.append(None))
+    reader = database.connect(path, cache=100)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM t").get == 0
+    for _ in range(EVERY * 5):
+        commit_page(db)
+        checkpoints.committed()
+    reader.close()
+    checkpoints.close()
+    # Once in STEP pages, and a few times more each time that the log ought to begin anew; not once a commit.
+    assert 10 < len(synced) < EVERY * 2
+
+
 def test_what_the_disk_says_to_the_copying_thread_reaches_the_writer(db: apsw.Connection) -> None:
     def broken() -> apsw.Connection:
         raise apsw.IOError("told to fail")

@@ -47,7 +47,9 @@ from smppbridge.model import (
     TelegramCode,
     Viber,
 )
+from smppbridge.store import reader
 from smppbridge.store.base import (
+    FIRST,
     Absent,
     Applied,
     Arrival,
@@ -56,6 +58,7 @@ from smppbridge.store.base import (
     Replacement,
     Store,
     StoreFailed,
+    Turn,
     Verdict,
     Wanted,
 )
@@ -188,7 +191,7 @@ def test_a_message_may_be_accepted_as_begun(engine: Any, nouns: Any) -> None:
         assert await nouns.accept(store, one, two) == [None, None]
         assert (await store.stats()).in_flight == 2
         assert (await store.stats()).waiting == 0
-        assert list(await store.claim(NOW + DAY, 10)) == []
+        assert list(await store.claim(NOW + DAY, {"demo": 10})) == []
         after = await change(store, handed(two, "r", "p"))
         assert (after.progress.stage, after.progress.attempts) == (Stage.SENT, 1)
         assert (await store.stats()).in_flight == 2
@@ -238,7 +241,7 @@ def test_a_closed_store_refuses(engine: Any, nouns: Any) -> None:
         [verdict] = await nouns.accept(store, nouns.message())
         assert isinstance(verdict, StoreFailed)
         with pytest.raises(StoreFailed):
-            await store.claim(NOW, 1)
+            await store.claim(NOW, {"demo": 1})
         await store.close()
 
     asyncio.run(main())
@@ -428,7 +431,7 @@ def test_joined_parts_still_find_their_message(engine: Any, nouns: Any) -> None:
     engine.walk(road, later)
 
 
-def test_joining_a_duplicate_drops_the_parts(engine: Any, nouns: Any) -> None:
+def test_joining_a_duplicate_holds_the_parts_until_somebody_says_what_becomes_of_them(engine: Any, nouns: Any) -> None:
     first = nouns.message("long", duplicate_window=MINUTE)
     again = nouns.message("long", duplicate_window=MINUTE)
     parts = [nouns.part(1), nouns.part(2)]
@@ -438,10 +441,14 @@ def test_joining_a_duplicate_drops_the_parts(engine: Any, nouns: Any) -> None:
         for part in parts:
             await store.hold(part)
         assert await store.join(again, parts) == Duplicate(first.id, 11, NOW)
-        assert list(await store.held_parts(NOW + DAY, 10)) == []
-        assert await store.find(parts[0].id) is None
 
-    engine.walk(road)
+    async def later(store: Store) -> None:
+        assert [list(one) for one in await store.held_parts(NOW, 10)] == [parts]
+        assert await store.find(again.id) is None
+        await store.drop_parts(parts)
+        assert list(await store.held_parts(NOW + DAY, 10)) == []
+
+    engine.walk(road, later)
 
 
 def test_held_parts_are_those_that_expire_and_those_a_crash_left_complete(engine: Any, nouns: Any) -> None:
@@ -479,13 +486,34 @@ def test_claiming_takes_the_highest_priority_first_and_then_the_longest_due(engi
 
     async def road(store: Store) -> None:
         await nouns.accept(store, fourth, third, not_due, ready, second, first)
-        claimed = list(await store.claim(NOW, 3))
+        claimed = list(await store.claim(NOW, {"demo": 3}))
         assert [message.id for message in claimed] == [first.id, second.id, third.id]
         assert {message.progress.stage for message in claimed} == {Stage.READY}
         assert (await found(store, first.id)).progress.stage is Stage.READY
-        assert [message.id for message in await store.claim(NOW, 9)] == [fourth.id]
-        assert list(await store.claim(NOW, 9)) == []
-        assert [message.id for message in await store.claim(NOW + 1, 9)] == [not_due.id]
+        assert [message.id for message in await store.claim(NOW, {"demo": 9})] == [fourth.id]
+        assert list(await store.claim(NOW, {"demo": 9})) == []
+        assert [message.id for message in await store.claim(NOW + 1, {"demo": 9})] == [not_due.id]
+
+    engine.walk(road)
+
+
+def test_of_each_account_as_many_are_claimed_as_are_wanted(engine: Any, nouns: Any) -> None:
+    def waiting(account: str, **fields: Any) -> Message:
+        message: Message = nouns.message(stage=Stage.WAITING, account=account, **fields)
+        return message
+
+    many = [waiting("demo", due=NOW - 100 + n) for n in range(50)]
+    few = [waiting("other", due=NOW - 1), waiting("other", due=NOW, priority=1)]
+    left = waiting("third")
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *many, *few, left)
+        claimed = await store.claim(NOW, {"demo": 3, "other": 3})
+        assert [message.id for message in claimed if message.account == "demo"] == [one.id for one in many[:3]]
+        assert [message.id for message in claimed if message.account == "other"] == [few[1].id, few[0].id]
+        assert len(claimed) == 5
+        assert list(await store.claim(NOW, {"other": 3, "nobody": 3})) == []
+        assert (await store.next_due()).waiting == {"demo": NOW - 97, "third": left.progress.due}
 
     engine.walk(road)
 
@@ -495,7 +523,7 @@ def test_a_priority_that_no_specification_knows_is_claimed_too(engine: Any, noun
 
     async def road(store: Store) -> None:
         await nouns.accept(store, message)
-        assert [message.id for message in await store.claim(NOW, 1)] == [message.id]
+        assert [message.id for message in await store.claim(NOW, {"demo": 1})] == [message.id]
 
     engine.walk(road)
 
@@ -505,13 +533,13 @@ def test_what_was_ready_waits_again_after_a_restart(engine: Any, nouns: Any) -> 
 
     async def road(store: Store) -> None:
         await nouns.accept(store, accepted, claimed)
-        await store.claim(NOW, 9)
+        await store.claim(NOW, {"demo": 9})
         assert (await store.stats()).waiting == 0
 
     async def later(store: Store) -> None:
         assert (await store.stats()).waiting == 2
         assert (await found(store, accepted.id)).progress.stage is Stage.WAITING
-        assert {message.id for message in await store.claim(NOW, 9)} == {accepted.id, claimed.id}
+        assert {message.id for message in await store.claim(NOW, {"demo": 9})} == {accepted.id, claimed.id}
 
     engine.walk(road, later)
 
@@ -532,7 +560,7 @@ def test_what_was_being_sent_is_in_doubt_after_a_restart(engine: Any, nouns: Any
     engine.walk(road, later)
 
 
-def test_messages_to_be_asked_for_are_put_off_by_a_minute(engine: Any, nouns: Any) -> None:
+def test_messages_to_be_asked_for_are_told_in_order_until_they_have_an_answer(engine: Any, nouns: Any) -> None:
     sent, doubtful, later = (nouns.message() for _ in range(3))
 
     async def road(store: Store) -> None:
@@ -543,34 +571,58 @@ def test_messages_to_be_asked_for_are_put_off_by_a_minute(engine: Any, nouns: An
             Doubted(id=doubtful.id, provider="smsc", reason="time-out", look_at=NOW),
             handed(later, "2", look_at=NOW + DAY),
         )
-        taken = await store.claim_doubtful(NOW + 1, 10)
-        assert [message.id for message in taken] == [doubtful.id, sent.id]
-        assert list(await store.claim_doubtful(NOW + MINUTE, 10)) == []
+        assert list(await store.to_be_asked(NOW - 1, FIRST, 10)) == []
+        [first] = await store.to_be_asked(NOW + 1, FIRST, 1)
+        assert (first.id, first.progress.polls) == (doubtful.id, 0)
+        turn = Turn(NOW, Stage.DOUBT, first.id)
+        assert [message.id for message in await store.to_be_asked(NOW + 1, turn, 10)] == [sent.id]
+        assert list(await store.to_be_asked(NOW + 1, Turn(NOW + 1, Stage.SENT, sent.id), 10)) == []
+        # Asking changes nothing, the answer does.
+        assert [message.id for message in await store.to_be_asked(NOW + 1, FIRST, 10)] == [doubtful.id, sent.id]
         await apply(store, Looked(id=sent.id, look_at=NOW + DAY))
-        again = await store.claim_doubtful(NOW + 1 + MINUTE, 10)
-        assert [message.id for message in again] == [doubtful.id]
-        assert again[0].progress.polls == 0
+        assert [message.id for message in await store.to_be_asked(NOW + MINUTE, FIRST, 10)] == [doubtful.id]
         assert (await found(store, sent.id)).progress.polls == 1
 
     engine.walk(road)
 
 
-def test_next_due_is_the_earliest_of_all(engine: Any, nouns: Any) -> None:
+def test_those_that_are_to_be_asked_for_at_the_same_time_are_told_once_each(engine: Any, nouns: Any) -> None:
+    messages = [nouns.message() for _ in range(5)]
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *messages)
+        changes = [handed(message, str(message.id), look_at=NOW) for message in messages[:3]]
+        doubts = [Doubted(id=one.id, provider="smsc", reason="time-out", look_at=NOW) for one in messages[3:]]
+        await apply(store, *changes, *doubts)
+        turn, seen = FIRST, []
+        while found := await store.to_be_asked(NOW, turn, 2):
+            seen += [message.id for message in found]
+            last = found[-1]
+            turn = Turn(last.progress.due, last.progress.stage, last.id)
+        assert seen == [message.id for message in messages]
+
+    engine.walk(road)
+
+
+def test_next_due_is_the_earliest_of_each_account(engine: Any, nouns: Any) -> None:
     scheduled = nouns.message(stage=Stage.WAITING, due=NOW + 30, priority=1)
     sooner = nouns.message(stage=Stage.WAITING, due=NOW + 20)
+    other = nouns.message(stage=Stage.WAITING, due=NOW + 40, account="other")
     sent = nouns.message()
 
     async def road(store: Store) -> None:
-        assert await store.next_due() == 0
+        assert await store.next_due() == ({}, 0)
         await nouns.accept(store, scheduled, sent)
-        assert await store.next_due() == NOW + 30
-        await nouns.accept(store, sooner)
-        assert await store.next_due() == NOW + 20
+        assert await store.next_due() == ({"demo": NOW + 30}, 0)
+        await nouns.accept(store, sooner, other)
+        assert await store.next_due() == ({"demo": NOW + 20, "other": NOW + 40}, 0)
         await apply(store, handed(sent, "1", look_at=NOW + 10))
-        assert await store.next_due() == NOW + 10
-        await finish(store, sent)
-        await finish(store, sooner)
-        assert await store.next_due() == NOW + 30
+        assert await store.next_due() == ({"demo": NOW + 20, "other": NOW + 40}, NOW + 10)
+        assert (await store.next_due(NOW + 9)).with_provider == NOW + 10
+        assert (await store.next_due(NOW + 10)).with_provider == 0
+        for message in (sent, sooner, other):
+            await finish(store, message)
+        assert await store.next_due() == ({"demo": NOW + 30}, 0)
 
     engine.walk(road)
 
@@ -741,6 +793,25 @@ def test_a_report_that_overtakes_the_answer_waits_for_it(engine: Any, nouns: Any
         ]
         [again] = await apply(store, handed(message, "r"), now=NOW + 3)
         assert not again.ended
+
+    engine.walk(road, later)
+
+
+def test_a_report_that_overtakes_waits_for_a_status_too_that_brings_the_reference(engine: Any, nouns: Any) -> None:
+    """The answer of the send was lost, and the provider is asked."""
+    message = nouns.message()
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, message)
+        await apply(store, Began(id=message.id, provider="smsc"))
+        await apply(store, reported(MessageState.DELIVERED, ref="r"))
+
+    async def later(store: Store) -> None:
+        await apply(store, Doubted(id=message.id, provider="smsc", reason="no answer", look_at=NOW))
+        [applied] = await apply(store, reported(MessageState.ENROUTE, ref="r", id=message.id), now=NOW + 2)
+        assert applied.ended
+        assert applied.message is not None
+        assert applied.message.progress.state is MessageState.DELIVERED
 
     engine.walk(road, later)
 
@@ -933,7 +1004,12 @@ def test_a_message_is_found_by_what_a_provider_calls_it(engine: Any, nouns: Any)
 # Looking -------------------------------------------------------------------------------------------------------------
 
 
-def test_messages_are_listed_newest_first_by_what_is_asked_for(engine: Any, nouns: Any) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4, 1000])
+def test_messages_are_listed_newest_first_by_what_is_asked_for(
+    engine: Any, nouns: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are looked at in one question."""
+    monkeypatch.setattr(reader, "_LOOK", at_once)
     one = nouns.message("a", at=NOW, command=Sms(text="a", comment="order 42"))
     two = nouns.message("b", at=NOW + 1, account="other", source="shop")
     three = nouns.message("c", at=NOW + 2, kind=Kind.VIBER, command=Viber(text="c"), destination="99")
@@ -945,6 +1021,8 @@ def test_messages_are_listed_newest_first_by_what_is_asked_for(engine: Any, noun
         (Filter(account="other"), [two]),
         (Filter(kind=Kind.VIBER), [three]),
         (Filter(stage=Stage.WAITING), [four]),
+        (Filter(stage=Stage.WAITING, account="other"), []),
+        (Filter(stage=Stage.READY), [three, two]),
         (Filter(stage=Stage.FINAL), [one]),
         (Filter(state="DELIVERED"), [one]),
         (Filter(state="NONSENSE"), []),
@@ -1096,6 +1174,36 @@ def test_purging_forgets_what_is_final_and_told(engine: Any, nouns: Any) -> None
     engine.walk(road)
 
 
+def test_purging_does_not_stop_at_what_has_to_stay(engine: Any, nouns: Any) -> None:
+    """However many that are old are not over yet: what is behind them goes all the same, in one call."""
+    waiting = [nouns.message(stage=Stage.WAITING, due=NOW + 9 * DAY) for _ in range(60)]
+    message = nouns.message(notify=Notify.NOBODY, registered_delivery=0)
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, *waiting, message)
+        await apply(store, Settled(id=message.id, state=MessageState.DELIVERED, reason="test"))
+        assert await store.purge(NOW + DAY, 2) == 1
+        assert await store.find(message.id) is None
+
+    engine.walk(road)
+
+
+def test_purging_forgets_all_that_subscribers_wrote_long_ago(engine: Any, nouns: Any) -> None:
+    def letter(n: int) -> Incoming:
+        return Incoming(provider="smsc", ref=str(n), source="380501234567", destination="bank", text="STOP", at=NOW)
+
+    async def road(store: Store) -> None:
+        for n in range(9):
+            arrival = await store.incoming("demo", letter(n))
+            assert arrival
+            await store.delivered([arrival], NOW)
+        await store.purge(NOW + DAY, 2)
+        for n in range(9):
+            assert await store.incoming("demo", letter(n)), "it is still known"
+
+    engine.walk(road)
+
+
 def test_purging_goes_in_small_steps(engine: Any, nouns: Any) -> None:
     messages = [nouns.message(notify=Notify.NOBODY, registered_delivery=0) for _ in range(5)]
 
@@ -1139,7 +1247,7 @@ def test_messages_of_one_request_are_found_under_one_id(engine: Any, nouns: Any)
 
     async def after_a_restart(store: Store) -> None:
         assert [message.id for message in await store.find_all(known_as)] == [message.id for message in messages]
-        assert len(await store.claim(NOW, 10)) == 3
+        assert len(await store.claim(NOW, {"demo": 10})) == 3
 
     engine.walk(road, after_a_restart)
 
@@ -1339,8 +1447,8 @@ def test_only_what_nobody_holds_is_replaced(
 
     async def after_a_restart(store: Store) -> None:
         if replaced:
-            assert list(await store.claim(NOW, 10)) == []
-            [claimed] = await store.claim(NOW + MINUTE, 10)
+            assert list(await store.claim(NOW, {"demo": 10})) == []
+            [claimed] = await store.claim(NOW + MINUTE, {"demo": 10})
             assert claimed.command == Viber(text="another", comment="noted")
 
     engine.walk(road, after_a_restart)
@@ -1351,7 +1459,7 @@ def test_what_was_claimed_or_is_on_a_later_leg_is_not_replaced(engine: Any, noun
 
     async def road(store: Store) -> None:
         await nouns.accept(store, claimed, later)
-        await store.claim(NOW, 10)
+        await store.claim(NOW, {"demo": 10})
         assert await store.replace(replacement(claimed), NOW) is None
         await apply(store, LedOn(id=later.id, reason="nobody takes it"))
         assert await store.replace(replacement(later, recalled=True), NOW) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -85,8 +86,10 @@ def test_another_programs_database_is_refused(path: Path) -> None:
     db = apsw.Connection(str(path))
     db.execute("CREATE TABLE theirs (x)")
     db.close()
+    before = path.read_bytes()
     with pytest.raises(StoreFailed, match="a database of another program"):
         walk(SqliteStore(path), nothing)
+    assert path.read_bytes() == before
 
 
 def test_a_newer_database_is_refused(path: Path) -> None:
@@ -96,6 +99,95 @@ def test_a_newer_database_is_refused(path: Path) -> None:
     db.close()
     with pytest.raises(StoreFailed, match="has schema 999, this version of smppbridge knows schemas up to"):
         walk(SqliteStore(path), nothing)
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_nothing_of_a_newer_database_is_touched(path: Path, nouns: Any, mode: str) -> None:
+    """Neither its header nor what its program has left in the log: that one may know better."""
+    walk(SqliteStore(path), lambda store: nouns.accept(store, nouns.message()))
+    db = apsw.Connection(str(path))
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    db.pragma("user_version", 999)
+    db.pragma("journal_mode", mode)
+    db.close()
+    names = (path, path.with_name(path.name + "-wal"))
+    before = [file.read_bytes() if file.exists() else b"" for file in names]
+    assert bool(before[1]) is (mode == "wal")
+    with pytest.raises(StoreFailed, match="has schema 999"):
+        walk(SqliteStore(path), nothing)
+    assert [file.read_bytes() if file.exists() else b"" for file in names] == before
+
+
+def crashed(path: Path, nouns: Any) -> Path:
+    """A database as a crash leaves it; its log, in which everything is."""
+
+    async def road(store: Store) -> None:
+        await nouns.accept(store, nouns.message())
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.copy")
+
+    walk(SqliteStore(path), road)
+    for suffix in ("", "-wal"):
+        Path(f"{path}{suffix}.copy").rename(f"{path}{suffix}")
+    return Path(f"{path}-wal")
+
+
+def test_a_log_that_sqlite_would_pass_over_is_refused(path: Path, nouns: Any) -> None:
+    log = crashed(path, nouns)
+    before = log.read_bytes()
+    log.write_bytes(b"\xff" * 32 + before[32:])
+    with pytest.raises(StoreFailed, match=r"smppbridge\.db-wal is damaged.*restore a backup"):
+        walk(SqliteStore(path), nothing)
+    # What a power cut leaves of one that was just begun, and what it leaves of any other.
+    for whole in (bytes(32) + before[32:], before):
+        log.write_bytes(whole)
+        walk(SqliteStore(path), nothing)
+
+
+def test_the_log_of_a_database_that_is_gone_is_not_deleted(path: Path, nouns: Any) -> None:
+    log = crashed(path, nouns)
+    before = log.read_bytes()
+    path.rename(path.with_name("elsewhere"))
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match="put the file back"):
+            walk(SqliteStore(path), nothing)
+    assert log.read_bytes() == before
+    path.with_name("elsewhere").rename(path)
+
+    async def road(store: Store) -> None:
+        assert (await store.stats()).waiting == 1
+
+    walk(SqliteStore(path), road)
+
+
+def test_what_was_in_a_file_that_is_gone_is_rescued(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, nouns.message()) == [None]
+        os.unlink(path)
+        assert await nouns.accept(store, nouns.message()) != [None]
+
+    walk(SqliteStore(path), road)
+    [rescued] = path.parent.glob("*.rescued-*")
+    assert rescued.stat().st_mode & 0o777 == 0o600
+
+    async def later(store: Store) -> None:
+        assert (await store.stats()).waiting >= 1
+
+    walk(SqliteStore(rescued), later)
+
+
+def test_a_log_that_was_deleted_is_copied_into_the_database_first(path: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, nouns.message()) == [None]
+        os.unlink(f"{path}-wal")
+        assert await nouns.accept(store, nouns.message()) != [None]
+
+    walk(SqliteStore(path), road)
+
+    async def later(store: Store) -> None:
+        assert (await store.stats()).waiting >= 1
+
+    walk(SqliteStore(path), later)
 
 
 def test_a_damaged_database_says_what_to_do(path: Path, nouns: Any) -> None:
@@ -117,6 +209,11 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="cannot be made"):
         walk(SqliteStore(tmp_path / "file" / "var" / "smppbridge.db"), nothing)
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreFailed, match=r"is a folder: \[store\] path has to name a file in it"):
+        walk(SqliteStore(tmp_path), nothing)
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from pdu import MessageState
 from smppbridge.lifecycle import Began, Settled
-from smppbridge.model import Message
+from smppbridge.model import Message, Stage
 from smppbridge.store import checkpoint, ledger
 from smppbridge.store.base import Duplicate, Filter, Store, StoreFailed, Verdict
 from smppbridge.store.sqlite import SqliteStore
@@ -75,6 +75,10 @@ class FaultyFile(apsw.VFSFile):
         self._file = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         super().__init__("", name, flags)
 
+    def xRead(self, amount: int, offset: int) -> bytes:
+        self._faults.check("read", self._file)
+        return super().xRead(amount, offset)
+
     def xSync(self, flags: int) -> None:
         self._faults.check("sync", self._file)
         super().xSync(flags)
@@ -109,8 +113,13 @@ def test_after_the_disk_failed_nothing_is_acknowledged_until_it_is_opened_anew(
     async def road(store: Store) -> None:
         assert await nouns.accept(store, before) == [None]
         disk.fault = (fault, "-wal", apsw.IOError)
+        told: list[StoreFailed] = []
+        store.when_failed(told.append)
         [verdict] = await nouns.accept(store, lost)
         refused(verdict, "look at the disk, then restart", temporary=False)
+        # Whoever has to end the process hears of it first, and once.
+        assert told == [verdict]
+        assert told[0].uncertain
         disk.fault = None
         [verdict] = await nouns.accept(store, after)
         refused(verdict, "look at the disk", temporary=False)
@@ -118,11 +127,14 @@ def test_after_the_disk_failed_nothing_is_acknowledged_until_it_is_opened_anew(
             await store.apply([Began(id=before.id, provider="smsc")], NOW)
         assert await store.find(before.id)
         assert await store.find(lost.id) is None
+        assert len(told) == 1
 
     async def later(store: Store) -> None:
-        assert [message.id for message in await store.list(Filter())] == [before.id]
-        assert (await store.stats()).waiting == 1
-        assert await store.last_id() == before.id
+        # What the log has of the commit that failed counts: its last page was written before the sync.
+        kept = {before.id} | ({lost.id} if fault == "sync" else set())
+        assert {message.id for message in await store.list(Filter())} == kept
+        assert (await store.stats()).waiting == len(kept)
+        assert await store.last_id() == max(kept)
         assert await nouns.accept(store, after) == [None]
 
     walk(SqliteStore(path, vfs=Faults.name), road)
@@ -183,6 +195,33 @@ def test_changes_that_the_disk_refused_have_not_happened(path: Path, nouns: Any,
     walk(SqliteStore(path, vfs=Faults.name), road)
 
 
+def take_away(file: Path, replaced: bool) -> None:
+    before = file.read_bytes()
+    file.unlink()
+    if replaced:
+        file.write_bytes(before)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_acknowledged_that_goes_into_a_file_without_a_name(
+    path: Path, nouns: Any, suffix: str, replaced: bool
+) -> None:
+    file = Path(f"{path}{suffix}")
+
+    async def road(store: Store) -> None:
+        told: list[StoreFailed] = []
+        store.when_failed(told.append)
+        assert await nouns.accept(store, nouns.message()) == [None]
+        await asyncio.to_thread(take_away, file, replaced)
+        [verdict] = await nouns.accept(store, nouns.message())
+        refused(verdict, f"{file} was deleted or replaced", temporary=False)
+        assert told == [verdict]
+        assert told[0].uncertain
+
+    walk(SqliteStore(path), road)
+
+
 def test_a_checkpoint_that_fails_ends_the_store_too(
     path: Path, nouns: Any, disk: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,14 +229,45 @@ def test_a_checkpoint_that_fails_ends_the_store_too(
     monkeypatch.setattr(checkpoint, "STEP", 2)
 
     async def road(store: Store) -> None:
+        told: list[StoreFailed] = []
+        store.when_failed(told.append)
         disk.fault = ("sync", ".db", apsw.IOError)
         for _ in range(1000):
             [verdict] = await nouns.accept(store, nouns.message())
             if verdict:
                 break
         refused(verdict, "look at the disk", temporary=False)
+        # What was committed by then is in the log.
+        assert told == [verdict]
+        assert not told[0].uncertain
 
     walk(SqliteStore(path, vfs=Faults.name), road)
+
+
+def test_what_the_gateway_works_from_and_cannot_read_ends_the_store(path: Path, nouns: Any, disk: Faults) -> None:
+    message = nouns.message(stage=Stage.WAITING)
+
+    async def road(store: Store) -> None:
+        told: list[StoreFailed] = []
+        store.when_failed(told.append)
+        assert await nouns.accept(store, message) == [None]
+        disk.fault = ("read", "", apsw.IOError)
+        # Whoever asks for one message is answered so, and everything else goes on.
+        with pytest.raises(StoreFailed, match="look at the disk"):
+            await store.find_all(message.id)
+        assert told == []
+        with pytest.raises(StoreFailed, match="look at the disk") as failed:
+            await store.claim(NOW, {"demo": 1})
+        disk.fault = None
+        [verdict] = await nouns.accept(store, nouns.message())
+        assert told == [failed.value] == [verdict]
+        assert not told[0].uncertain
+
+    async def later(store: Store) -> None:
+        assert [one.id for one in await store.claim(NOW, {"demo": 1})] == [message.id]
+
+    walk(SqliteStore(path, vfs=Faults.name), road)
+    walk(SqliteStore(path), later)
 
 
 # Mistakes of ours ----------------------------------------------------------------------------------------------------
@@ -224,7 +294,7 @@ def test_one_who_stops_listening_does_not_stop_the_others(path: Path, nouns: Any
     async def road(store: Store) -> None:
         seen: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
-        asked = asyncio.ensure_future(store.claim(NOW, 1))
+        asked = asyncio.ensure_future(store.claim(NOW, {"demo": 1}))
         store.accept(nouns.message(), broken)
         await asyncio.sleep(0)
         asked.cancel()

@@ -10,7 +10,7 @@ import apsw
 import apsw.ext
 import pytest
 
-from smppbridge.store import database, ledger
+from smppbridge.store import database, ledger, reader, references
 from smppbridge.store.statements import SQL, Bulk, ask
 
 IDS = apsw.carray(array("q", [1, 2, 3]))
@@ -44,7 +44,8 @@ def test_every_statement_names_only_what_there_is(db: apsw.Connection, name: str
 
 
 def width(name: str) -> int:
-    [bulk] = [one for one in vars(ledger).values() if isinstance(one, Bulk) and one.name == name]
+    every = [*vars(ledger).values(), *vars(reader).values(), *vars(references).values()]
+    [bulk] = [one for one in every if isinstance(one, Bulk) and one.name == name]
     return bulk.width
 
 
@@ -57,12 +58,17 @@ def cursor_names(db: apsw.Connection, sql: str) -> list[str]:
 
 
 HOT = {
-    "due_waiting": ((0, 1, 10), "SEARCH message USING INDEX message_waiting (priority=? AND due<?)"),
-    "due_with_provider": ((1, 10), "SEARCH message USING INDEX message_with_provider (due<?)"),
+    "due_waiting": (
+        ("demo", 0, 1, 10),
+        "SEARCH message USING INDEX message_waiting (account=? AND priority=? AND due<?)",
+    ),
+    "to_be_asked": (
+        (0, 3, 1, 1, 10),
+        "SEARCH m USING INDEX message_with_provider ((due,stage)>(?,?) AND due<?)",
+    ),
     "in_doubt": ((10,), "SEARCH m USING INDEX message_unsent (stage=?)"),
     "ready_to_waiting": ((), "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
-    "next_due_waiting": ((0,), "SEARCH message USING COVERING INDEX message_waiting (priority=?)"),
-    "next_due_with_provider": ((), "SEARCH message USING COVERING INDEX message_with_provider"),
+    "next_due_with_provider": ((1,), "SEARCH message USING COVERING INDEX message_with_provider (due>?)"),
     "count_waiting": ((), "SCAN message USING COVERING INDEX message_waiting"),
     "oldest_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
     "messages": ((IDS,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
@@ -70,6 +76,14 @@ HOT = {
     "receipts_by_http": ((1, 10), "SEARCH o USING INDEX outbox_due (due<?)"),
     "queue_head": (("demo", 10), "SEARCH outbox USING INDEX outbox_account (account=?)"),
     "delete_outbox": ((IDS,), "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"),
+    "sorted_references": (
+        (1, "smsc", NAMES),
+        "SEARCH reference_sorted USING PRIMARY KEY (run=? AND provider=? AND ref=?)",
+    ),
+    "any_message_between": ((1, 2), "SCAN CONSTANT ROW"),
+    "bounds": ((), "SCAN CONSTANT ROW"),
+    "forget_sorted": ((1, 10), "SEARCH reference_sorted USING PRIMARY KEY (run=? AND provider=? AND ref=?)"),
+    "delete_new_references": ((1, 10), "SEARCH reference_new USING INTEGER PRIMARY KEY (rowid=?)"),
     "referred": (("smsc", NAMES), "SEARCH reference USING PRIMARY KEY (provider=? AND ref=?)"),
     "parked": (("smsc", NAMES), "SEARCH parked USING INDEX parked_ref (provider=? AND ref=?)"),
     "accepted_at": ((1,), "SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"),
@@ -88,10 +102,11 @@ HOT = {
     "find_all": ((1,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
     "find_part": ((1,), "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)"),
     "forget_multi": ((IDS,), "SEARCH multi USING COVERING INDEX multi_message (message=?)"),
-    "find_by_ref": (("p", "r"), "SEARCH r USING PRIMARY KEY (provider=? AND ref=?)"),
     "forget_lines": ((IDS,), "SEARCH line USING PRIMARY KEY (message=?)"),
     "forget_parts": ((IDS,), "SEARCH part USING COVERING INDEX part_message (message=?)"),
     "forget_messages": ((IDS,), "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+    "looked_at": ((1, 9, 3), "SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    "list_unsent": (None, "SEARCH m USING INDEX message_unsent (stage=? AND rowid>? AND rowid<?)"),
     "list": (None, "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
 }
 
@@ -109,10 +124,16 @@ def test_what_is_asked_often_goes_by_an_index(db: apsw.Connection, name: str) ->
     assert not [step for step in steps if step.startswith("SCAN") and "carray" not in step]
 
 
+def test_a_start_does_not_read_the_rows_of_what_waits(db: apsw.Connection) -> None:
+    assert plan(db, "count_waiting", ()) == ["SCAN message USING COVERING INDEX message_waiting"]
+    assert plan(db, "count_unsent", ())[0] == "SEARCH message USING INDEX message_unsent (stage=?)"
+
+
 @pytest.mark.parametrize(
     ("name", "looks"),
     [
         ("update_progress", "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("next_due_waiting", "SEARCH message USING COVERING INDEX message_waiting (account=? AND priority=?)"),
         ("insert_lines", "SEARCH line USING PRIMARY KEY (message=?)"),
         ("sets_held", "SEARCH p USING INDEX part_held (account=? AND source=? AND destination=? AND reference=?"),
         ("sets_joined", "SEARCH p USING INDEX part_joined (account=? AND source=? AND destination=? AND reference=?"),
@@ -128,8 +149,8 @@ def test_bulk_statements_go_from_the_rows_to_the_table(db: apsw.Connection, name
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 5, 47, 127, 128, 129, 300])
 def test_as_many_rows_as_there_are_arrive(db: apsw.Connection, rows: int) -> None:
-    Bulk("upsert_references", 3).run(db, [field for n in range(rows) for field in ("smsc", str(n), n)])
-    assert db.execute("SELECT count(*), count(DISTINCT message) FROM reference").get == (rows, rows)
+    Bulk("insert_references", 4).run(db, [field for n in range(1, rows + 1) for field in (n, "smsc", str(n), n)])
+    assert db.execute("SELECT count(*), count(DISTINCT message) FROM reference_new").get == (rows, rows)
 
 
 def test_a_bulk_statement_gives_back_what_it_found(db: apsw.Connection) -> None:
