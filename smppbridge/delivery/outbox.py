@@ -122,7 +122,10 @@ class Outbox:
 
     def _done(self, pending: Pending) -> None:
         self._answered.append(pending.row)
-        if not self._removing:
+        self._begin_removing()
+
+    def _begin_removing(self) -> None:
+        if self._answered and not self._removing:
             self._removing = True
             self._spawn(self._remove())
 
@@ -138,8 +141,10 @@ class Outbox:
             del self._queues[name]
 
     def tick(self) -> None:
-        """Every second: what was paused long enough waits again, and clients that read again get something to read."""
+        """Every second: what was paused long enough waits again, clients that read again get something to read, and
+        what was answered while the disk was full is removed."""
         now = self._clock()
+        self._begin_removing()
         for queue in self._queues.values():
             queue.resume(now)
             self._pump(queue)
@@ -247,7 +252,10 @@ class Outbox:
                     if queue := self._queues.get(row.account):
                         queue.removed(row.seq)
         except StoreFailed as failed:
-            # The rows stay: after the next start the client gets these once more, which is better than never.
+            # The rows stay, until there is room again (`tick`) or for good: after the next start the client then gets
+            # these once more, which is better than never.
+            if failed.temporary:
+                self._answered = batch + self._answered
             self._log.error("answered receipts were not removed", count=len(batch), reason=str(failed))
         finally:
             self._removing = False

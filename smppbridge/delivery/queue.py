@@ -103,6 +103,7 @@ class Queue:
         "_newest",
         "_paused",
         "_put_off",
+        "_resumed",
         "_stride",
         "_submitters_turn",
         "_waiting",
@@ -126,6 +127,8 @@ class Queue:
         self._stride = 0
         #: A heap by time: the client answered with an error.
         self._paused: list[tuple[Millis, Unit]] = []
+        #: When `resume` was asked last.
+        self._resumed: Millis = 0
         #: When what was refused beyond that is read again, and its lowest seq.
         self._put_off: tuple[Millis, int] | None = None
         #: Everything in memory by seq, until its row is removed: nothing is read from disk twice.
@@ -281,6 +284,13 @@ class Queue:
 
     def resume(self, now: Millis) -> None:
         """What was paused long enough waits again."""
+        if now < self._resumed:
+            # The clock was set back: nothing pauses for longer than it was to.
+            back = self._resumed - now
+            self._paused = [(until - back, unit) for until, unit in self._paused]
+            if self._put_off is not None:
+                self._put_off = self._put_off[0] - back, self._put_off[1]
+        self._resumed = now
         while self._paused and self._paused[0][0] <= now:
             self.push(heapq.heappop(self._paused)[1])
         if self._put_off is not None and self._put_off[0] <= now:

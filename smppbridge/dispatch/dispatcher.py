@@ -2,8 +2,9 @@
 
 Theory of operation. A message that was accepted with room in memory is offered and goes straight into the lane of its
 provider (`lane.py`). Everything else waits on disk and is claimed when it is due and a lane has room: scheduled
-messages, those to be tried again, and what was more than memory takes. While older messages for a lane wait on disk,
-new ones queue up behind them there; only a higher priority overtakes.
+messages, those to be tried again, and what was more than memory takes. While older messages of an account for a lane
+wait on disk, its new ones queue up behind them there; only a higher priority overtakes. What is taken from disk is
+shared between the accounts as a lane is (`lane.py`), so that none waits behind the backlog of another one.
 
 A lane may hold its share of memory and no more, so that a provider that is slow or down never takes the room of the
 others. What is claimed for a lane that is full goes back to disk until that lane expects to have room; this looking
@@ -21,6 +22,7 @@ been done is recorded as soon as the store works again, and the rest stays where
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
@@ -35,11 +37,11 @@ from ..journal import Journal
 from ..lifecycle import Change, LedOn, Postponed, Reported, Settled
 from ..model import Kind, Message, Millis, Progress, Receipt, Stage, StatusReport
 from ..providers.base import Callback, Provider
-from ..store.base import Applied, Store, StoreFailed, Wanted
+from ..store.base import FIRST, Applied, Store, StoreFailed, Turn, Wanted
 from ..transport import Line, connect
 from .cascade import Leg, told_by
 from .judge import NO_STATUS
-from .lane import BUCKETS, READY, Lane
+from .lane import BUCKETS, HARMLESS, READY, Lane
 from .polling import Poller
 from .routing import NO_ROUTE, Decision, Router
 
@@ -99,7 +101,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._retired: set[asyncio.Task[None]] = set()
         self._only: Lane | None = None
-        self._poller = Poller(self)
+        self._poller = Poller(self, self._may_ask)
         #: Ids of what is in memory: what comes a second time, by whatever way, is not taken a second time.
         self._held: set[int] = set()
         self._inbox: list[Message] = []
@@ -110,10 +112,16 @@ class Dispatcher:
         self._next: Millis = 0
         #: What it was told to expect since it last asked the store.
         self._expected: Millis = _NEVER
-        #: Not before then: looks past full lanes, looks where all lanes are full, looks for statuses.
-        self._look_again: Millis = 0
-        self._glance_again: Millis = 0
-        self._ask_again: Millis = 0
+        #: Not before then, by the clock of the loop, which nobody sets back: looks past full lanes, looks where all
+        #: lanes are full, looks for statuses.
+        self._look_again = 0.0
+        self._glance_again = 0.0
+        self._ask_again = 0.0
+        #: Up to where messages were looked at whose status is not known, whether that was all that is due, and when it
+        #: is gone through from the beginning again: for those that found no room, and those that became due late.
+        self._looked_to = FIRST
+        self._looked_at_all = False
+        self._look_from_first = 0.0
         self._runner: asyncio.Task[None] | None = None
         self._counts = {"expired": 0, "no_route": 0, "put_back": 0, "claimed": 0, "store_failures": 0}
         self._log = structlog.get_logger("dispatch")
@@ -125,22 +133,22 @@ class Dispatcher:
 
     # What others ask -------------------------------------------------------------------------------------------------
 
-    def room(self, priority: int = 0, providers: Sequence[str] = ()) -> bool:
-        """Whether a message may be stored as READY and offered. `providers`: where its route leads, if that is known;
-        with one provider there is nothing to be known."""
+    def room(self, account: str, priority: int = 0, providers: Sequence[str] = ()) -> bool:
+        """Whether a message of the account may be stored as READY and offered. `providers`: where its route leads, if
+        that is known; with one provider there is nothing to be known."""
         if self.halted:
             return False
         lane = self._lanes.get(providers[0]) if providers else self._only
         if lane is None:
             return len(self._held) < self._bound
-        if lane.accepting and not (lane.full(priority) or (lane.behind and not priority)):
+        if lane.accepting and not (lane.full(account, priority) or (account in lane.behind and not priority)):
             return True
-        lane.behind = True
+        lane.behind.add(account)
         return False
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
         """As what a message may be stored and offered; None: there is no room, so it is to wait on disk."""
-        if not self.room(priority, providers):
+        if not self.room(account, priority, providers):
             return None
         lane = self._lanes.get(providers[0])
         return READY if lane is None or cascade else lane.opening
@@ -218,7 +226,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look at the clock again, now."""
-        self._look_again = self._glance_again = self._ask_again = 0
+        self._look_again = self._glance_again = self._ask_again = self._look_from_first = 0.0
         self._wake.set()
 
     # Start, reload, stop ---------------------------------------------------------------------------------------------
@@ -260,10 +268,12 @@ class Dispatcher:
             self.offer(message)
         for lane in self._lanes.values():
             lane.pump()
+        self._poller.go_on(self._lanes)
         self.wake()
 
     async def close(self, seconds: float = 15.0) -> None:
-        """Begin nothing more, let requests end and be recorded, at most so long. The rest is on disk."""
+        """Begin nothing more, let requests end and be recorded, at most so long, and no longer than it pays (see
+        `Lane.patience`). The rest is on disk."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._closing = self.halted = True
@@ -273,7 +283,8 @@ class Dispatcher:
             await asyncio.wait([self._runner])
         unsent = [message for lane in self._lanes.values() for message in lane.retire()]
         await self._unbegin([*unsent, *self._inbox])
-        await asyncio.gather(self._poller.close(seconds), *(lane.finish(seconds) for lane in self._lanes.values()))
+        finishing = [lane.finish(min(seconds, lane.patience)) for lane in self._lanes.values()]
+        await asyncio.gather(self._poller.close(min(seconds, HARMLESS)), *finishing)
         # What is left is being recorded; `finish` has cut off every request by now.
         if rest := self._tasks | self._retired:
             _, late = await asyncio.wait(rest, timeout=max(1.0, began + seconds - loop.time()))
@@ -305,6 +316,9 @@ class Dispatcher:
             transport = adapter.transport(partial(self._deliver, name))
             line = Line(transport if transport is not None else connect(table), table)
             lanes[name] = Lane(name, adapter, table, line, self, share)
+            if known is not None:
+                # It counts on where the one before it stands, and what that one has under way as well.
+                lanes[name].tally = known.tally
         # Nothing has changed up to here, should a provider not be buildable.
         self._lanes = lanes
         waiting: list[Message] = []
@@ -368,10 +382,10 @@ class Dispatcher:
                 if not lane.takes(kind):
                     changes.append(self._no_lane(message, kind, names, decision, now, claimed=claimed))
                     continue
-            if lane.full(message.priority):
-                lane.behind = True
+            if lane.full(message.account, message.priority):
+                lane.behind.add(message.account)
                 changes.append(Postponed(id=message.id, leg=progress.leg, until=lane.slot(kind, now), reason=""))
-            elif lane.behind and not claimed and not message.priority:
+            elif message.account in lane.behind and not claimed and not message.priority:
                 changes.append(Postponed(id=message.id, leg=progress.leg, until=now, reason=""))
             else:
                 held.add(message.id)
@@ -388,7 +402,8 @@ class Dispatcher:
         if decision.goes_on(leg):
             return self._lead_on(message, said)
         # Only a kind may rest: the other kinds need not queue up behind it.
-        lane.behind = lane.behind or not lane.accepting
+        if not lane.accepting:
+            lane.behind.add(message.account)
         self.expect(lane.reopens(kind))
         # Told once: what comes from disk again while the provider rests is no news.
         return Postponed(id=message.id, leg=leg, until=lane.slot(kind, now), reason="" if claimed else said)
@@ -562,44 +577,54 @@ class Dispatcher:
 
     async def _turn(self) -> float:
         """Do what is due. Returns how many seconds there is nothing more to do, if nothing happens."""
-        lanes = self._lanes
+        lanes, passed = self._lanes, asyncio.get_running_loop().time
         self._expected = _NEVER
         for lane in list(lanes.values()):
             lane.sweep(self.clock())
-        more = await self._claim() if self.clock() >= self._look_again else False
-        if self.clock() >= self._ask_again:
+        more = False
+        if passed() >= self._look_again:
+            more = await self._claim((await self._store.next_due()).waiting)
+        if passed() >= self._ask_again:
             more |= await self._look()
         if more:
             return 0.0
         now = self.clock()
         # What has become due while the store was asked, it may not have told.
-        due = min(await self._store.next_due() or _NEVER, self._expected)
+        waiting, with_provider = await self._store.next_due(self._looked_to.due)
+        wanted = [due for account, due in waiting.items() if self._hungry(account)]
+        due = min(with_provider or _NEVER, self._expected, *wanted)
         seconds = min((due - now) / 1000, _SLEEP) if due > now else _SLEEP
-        if due <= now and any(lane.hungry for lane in lanes.values()):
-            # It came due a moment ago, or it is for a full lane: as soon as looking is allowed again.
-            pause = max(self._look_again, self._ask_again) - now
-            seconds = min(max(pause / 1000, 0.005 if self._expected > now else 0.0), _SLEEP)
+        if due <= now:
+            # It came due a moment ago, or it is for another lane, a full one: as soon as looking is allowed again.
+            pause = max(self._look_again, self._ask_again) - passed()
+            seconds = min(max(pause, 0.005 if self._expected > now else 0.0), _SLEEP)
         self._next = now + int(seconds * 1000)
         return seconds
 
-    async def _claim(self) -> bool:
-        """Take messages from disk where there is room for them. True: there may be more, and more room.
+    async def _claim(self, waiting: Mapping[str, Millis]) -> bool:
+        """Take messages from disk where there is room for them, as many of each account; `waiting` says when the first
+        of each is due. True: there may be more, and more room.
 
         Where no lane has room it looks all the same, but seldom: what has expired ends, and the rest goes back.
         """
-        wanted = max((lane.share - lane.held for lane in self._lanes.values() if lane.hungry), default=0)
+        now, loop = self.clock(), asyncio.get_running_loop()
+        due = [account for account, first in waiting.items() if first <= now]
+        for lane in self._lanes.values():
+            lane.behind.intersection_update(due)
+        wanted = self._shares({account: room for account in due if (room := self._hungry(account))}, _CHUNK)
         if not wanted:
-            if self.clock() < self._glance_again:
+            if loop.time() < self._glance_again:
                 return False
-            self._glance_again = self.clock() + int(_SLEEP * 1000)
-            wanted = _GLANCE
-        limit = min(wanted, _CHUNK)
-        loop = asyncio.get_running_loop()
+            self._glance_again = loop.time() + _SLEEP
+            wanted = self._shares(dict.fromkeys(due, _GLANCE), _GLANCE)
+        if not wanted:
+            return False
         began = loop.time()
-        messages = await self._store.claim(self.clock(), limit)
-        if len(messages) < limit:
-            for lane in self._lanes.values():
-                lane.behind = False
+        messages = await self._store.claim(now, wanted)
+        taken = Counter(message.account for message in messages)
+        more = [account for account, count in wanted.items() if taken[account] == count]
+        for lane in self._lanes.values():
+            lane.behind.difference_update(wanted.keys() - more)
         if not messages:
             return False
         self._counts["claimed"] += len(messages)
@@ -611,31 +636,56 @@ class Dispatcher:
             back = sum(type(change) is Postponed for change in changes)
             self._counts["put_back"] += back
             if back * 2 > len(messages):
-                self._look_again = self.clock() + int((loop.time() - began) * 1000 * _REST)
+                self._look_again = loop.time() + (loop.time() - began) * _REST
                 return False
-        return len(messages) == limit and any(lane.hungry for lane in self._lanes.values())
+        return any(self._hungry(account) for account in more)
+
+    def _hungry(self, account: str) -> int:
+        """How many of an account's messages may find room, if they are for the lane that has most."""
+        return max((lane.hungry(account) for lane in self._lanes.values()), default=0)
+
+    def _shares(self, wanted: Mapping[str, int], limit: int) -> dict[str, int]:
+        """As many as are wanted of each account, but no more than `limit` in all, shared fairly."""
+        accounts = list(wanted) if len(wanted) <= limit else self.random.sample(list(wanted), limit)
+        return {account: min(wanted[account], limit // len(accounts)) for account in accounts}
 
     async def _look(self) -> bool:
-        """See to the messages whose status is not known. True: there may be more."""
+        """See to the messages whose status is not known, some of them. True: there may be more."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        messages = await self._store.claim_doubtful(self.clock(), _LOOKS)
+        if self._looked_at_all and began >= self._look_from_first:
+            self._looked_to, self._look_from_first = FIRST, began + _SLEEP
+        self._poller.about_to_ask()
+        messages = await self._store.to_be_asked(self.clock(), self._looked_to, _LOOKS)
+        self._looked_at_all = len(messages) < _LOOKS
         if not messages:
             return False
+        last = messages[-1]
+        self._looked_to = Turn(last.progress.due, last.progress.stage, last.id)
         changes, repeat, crowded = self._poller.take(messages, self._lanes)
         for message in repeat:
             lane = self._lanes[message.progress.provider]
             leg, _ = self._leg_of(message)
-            if lane.takes(leg.kind if leg is not None else message.kind) and message.id not in self._held:
-                self._held.add(message.id)
-                lane.push(message, leg)
-                lane.pump()
+            kind = leg.kind if leg is not None else message.kind
+            if message.id in self._held:
+                continue
+            if not lane.takes(kind):
+                changes.append(lane.keeps_doubtful(message, kind))
+                continue
+            self._held.add(message.id)
+            lane.push(message, leg)
+            lane.pump()
         if changes:
             await self.record(changes)
         if crowded:
-            self._ask_again = self.clock() + int((loop.time() - began) * 1000 * _REST)
+            self._ask_again = loop.time() + (loop.time() - began) * _REST
             return False
-        return len(messages) == _LOOKS
+        return not self._looked_at_all
+
+    def _may_ask(self) -> None:
+        """There is room for questions again."""
+        self._ask_again = self._look_from_first = 0.0
+        self._wake.set()
 
     # Odds and ends ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ messages, does not. There is one breaker for the provider as a whole, which coun
 answers, the login is refused), and one for each kind of message, so that an SMS goes out while Viber fails. Whatever
 fails while the whole provider rests keeps it resting.
 
+Memory is shared by accounts (`room.py`) as the requests are (`batching.py`). So nobody's messages go to disk, to be
+claimed from there later, because of what another account has waiting.
+
 A batch holds messages of one kind, of one leg of a cascade (`cascade.py`), and of one `Provider.rides_with`. Messages
 stand in the queue as the adapter sees them; one that leaves it unsent is as it was accepted, for it is routed anew.
 So is what the store returns, and `judge` wants it so.
@@ -33,7 +36,7 @@ from pdu import PduError, VendorTag, decode
 
 from ..config import ProviderConfig, mask
 from ..journal import Journal
-from ..lifecycle import Began, Change, Doubted, Postponed
+from ..lifecycle import Began, Change, Doubted, Looked, Postponed
 from ..model import Kind, Message, Millis, Progress, Stage, bare
 from ..providers.base import InDoubt, Outcome, Provider, Refused, Sent, Temporary, Unable, WhenInDoubt
 from ..store.base import Applied, StoreFailed, Wanted
@@ -44,6 +47,7 @@ from .health import Breaker, Health
 from .judge import Judge
 from .rate import Bucket
 from .retry import Schedule
+from .room import Room
 
 #: Upper bounds of the latency histogram, in seconds; one more bucket takes the rest.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -51,6 +55,10 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: What cannot be held in memory comes back from disk after this, at the latest: longer than it takes to look past what
 #: is in the way, short enough that a lane that gets going again does not stand idle.
 _FAR: Millis = 5000
+#: What is to be repeated while nothing is taken is looked at again after this, at the earliest.
+_RESTED: Millis = 1000
+#: Seconds that the answers under way are waited for at the end where a doubt costs nothing.
+HARMLESS = 5.0
 #: Messages a second that a lane is taken to manage before it has been measured, and at least.
 _PACE = 1000.0
 _SLOWEST = 10.0
@@ -167,13 +175,12 @@ class Lane:
         self.tally = Tally()
         #: Hides the provider's secrets in a text. The same few reasons come again and again.
         self.mask = lru_cache(maxsize=256)(partial(mask, secrets=tuple(adapter.secrets())))
-        #: Messages here, queued or under way, and how many there may be; urgent ones may go a little above.
-        self.held = 0
-        self.set_share(share)
+        #: For messages here, queued or under way; urgent ones may go a little above.
+        self._room = Room(share)
         #: False while the breaker is open: what comes goes elsewhere or waits on disk.
         self.accepting = True
-        #: More messages for it may be due on disk, so that new ones have to queue up behind them there.
-        self.behind = False
+        #: Accounts of which more messages for it may be due on disk: their new ones have to queue up behind them there.
+        self.behind: set[str] = set()
         self._engine = engine
         self._batch = min(config.batch or adapter.batch, adapter.batch)
         self._queue = Queue(self._batch)
@@ -197,6 +204,7 @@ class Lane:
         self._timer_at: Millis = 0
         #: The provider asked us to wait until then.
         self._hold: Millis = 0
+        self._hold_for: Millis = 0
         self._closing = False
         self._pace = _PACE
         self._paced = (0, engine.clock())
@@ -224,12 +232,16 @@ class Lane:
     def retired(self) -> bool:
         return self._closing
 
-    @property
-    def hungry(self) -> bool:
-        return self.accepting and self.held * 2 <= self.share and not self._closing
+    def hungry(self, account: str) -> int:
+        """How many of an account's messages it would like to have from disk."""
+        if not self.accepting or self._closing:
+            return 0
+        return self._room.hungry(account)
 
-    def full(self, priority: int) -> bool:
-        return self.held >= (self.urgent_share if priority else self.share)
+    def full(self, account: str, priority: int) -> bool:
+        """Whether it has no room for a message of the account."""
+        share = self._room.share
+        return self._room.full(account, share + share // 4 if priority else share)
 
     def takes(self, kind: Kind) -> bool:
         """Whether it takes messages of a kind now: the breakers let them through. Of a kind that is to be probed it
@@ -265,7 +277,7 @@ class Lane:
             self._gathered = self._engine.clock() + self._gather
         if message.kind in self._resting:
             self._breaker(message.kind).probe()
-        self.held += 1
+        self._room.enter(message)
         self._queue.push(message, self._group(message, leg))
 
     def _group(self, message: Message, leg: Leg | None) -> Group:
@@ -282,13 +294,19 @@ class Lane:
         """When a message that finds no room may hope for some: one after the other, at the pace that was measured."""
         step = 1000 / self._pace
         base = float(max(now, self._hold, self.reopens(kind)))
-        self._slot = min(max(self._slot, base + self.held * step) + step, base + _FAR)
+        self._slot = min(max(self._slot, base + self._room.held * step) + step, base + _FAR)
         return int(self._slot)
+
+    def keeps_doubtful(self, message: Message, kind: Kind) -> Looked:
+        """What becomes of one that is in doubt and to be repeated while its kind is not taken."""
+        now = self._engine.clock()
+        again = max(self.slot(kind, now), now + _RESTED)
+        self._engine.expect(again)
+        return Looked(id=message.id, leg=message.progress.leg, look_at=again)
 
     def set_share(self, share: int) -> None:
         """How many messages it may hold."""
-        self.share = share
-        self.urgent_share = share + share // 4
+        self._room.share = share
 
     def after_crash(self, message: Message, now: Millis) -> tuple[Change, ...]:
         """What becomes of a message whose request was cut off by a crash."""
@@ -302,6 +320,8 @@ class Lane:
         if self._engine.halted or self._closing:
             return
         now = self._engine.clock()
+        # A clock that was put back must not make it wait for longer than was asked.
+        self._hold = min(self._hold, now + self._hold_for)
         if not self.accepting:
             self._reopen(now)
         while len(self._queue) and self.requests < self.config.max_in_flight:
@@ -353,8 +373,7 @@ class Lane:
         found = self._queue.take_these(ids, lambda queued: queued.progress.stage is not Stage.DOUBT)
         if found:
             found = self._let_go(found)
-            if self.behind and self.hungry:
-                self._engine.roomy(self)
+            self._ask_for_more()
         return found
 
     def _in_time(self, batch: list[Message], now: Millis) -> list[Message]:
@@ -366,7 +385,7 @@ class Lane:
 
     def _let_go(self, messages: list[Message]) -> list[Message]:
         """They are here no longer. Returns them as they were accepted."""
-        self.held -= len(messages)
+        self._room.leave(messages)
         if self._resting:
             for kind in {message.kind for message in messages} & self._resting:
                 self._breaker(kind).forget_probe()
@@ -400,9 +419,12 @@ class Lane:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.bug("a request", error)
-        if self.behind and self.hungry:
-            self._engine.roomy(self)
+        self._ask_for_more()
         self.pump()
+
+    def _ask_for_more(self) -> None:
+        if self.behind and any(self.hungry(account) for account in self.behind):
+            self._engine.roomy(self)
 
     # One request -----------------------------------------------------------------------------------------------------
 
@@ -619,7 +641,8 @@ class Lane:
         asked = [outcome.retry_after for outcome in outcomes if isinstance(outcome, Temporary) and outcome.retry_after]
         if asked and answer.status_code in (429, 503):
             # It is there and says when it will take more: no failure, and no reason to go elsewhere.
-            self._hold = self._engine.clock() + int(min(*asked, self.config.retry_max) * 1000)
+            self._hold_for = int(min(*asked, self.config.retry_max) * 1000)
+            self._hold = self._engine.clock() + self._hold_for
             self.breaker.forget_probe()
             self._log.warning("the provider asks to wait", seconds=min(asked), messages=len(outcomes))
             return
@@ -666,7 +689,13 @@ class Lane:
             reopens = self._breaker(kind).reopens
             self._log.error("the breaker is open", seconds=(reopens - now) / 1000, kind=kind.value)
             waiting = self._queue.take_out(lambda message: message.kind is kind)
+        doubtful = [message for message in waiting if message.progress.stage is Stage.DOUBT]
         self._engine.place(self._freed(waiting))
+        if doubtful:
+            self._spawn(self._keep(doubtful))
+
+    async def _keep(self, doubtful: Sequence[Message]) -> None:
+        await self._engine.record([self.keeps_doubtful(message, message.kind) for message in doubtful])
 
     def _reopen(self, now: Millis) -> None:
         """After the pause: ask for the balance where that can be asked, or let one message through."""
@@ -750,6 +779,13 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
         return self._freed(self._queue.drain())
+
+    @property
+    def patience(self) -> float:
+        """How many seconds it pays to wait for the answers under way when the gateway ends: as long as a request may
+        take, for a message in doubt may end as UNKNOWN; not so where the next start sends it again or asks for it."""
+        harmless = self.judge.policy in (WhenInDoubt.REPEAT, WhenInDoubt.ASK)
+        return min(self.config.timeout, HARMLESS) if harmless else self.config.timeout
 
     async def finish(self, seconds: float | None = None) -> None:
         """Wait for what is under way, at most so long; then cut it off, which leaves it in doubt on disk until the next

@@ -1,14 +1,15 @@
 """Asking providers what has become of messages: those they have, and those they may have.
 
-The store hands out what is due (`claim_doubtful`) and puts each off by a minute, so whatever is dropped here for want
-of room comes back by itself. A few requests a provider run at once, beside those that send.
+The store tells what is due (`Store.to_be_asked`) and keeps it due until an answer is recorded: so what an end cuts off
+is asked for after the next start at once, and whatever is not taken here for want of room comes again. A few requests a
+provider run at once, beside those that send; accounts share them, and the room, as they share those (`batching.py`,
+`room.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pdu import MessageState
 
@@ -16,13 +17,14 @@ from ..lifecycle import Change, Looked, Reported, Settled
 from ..model import Message, Millis, Onward, Stage, StatusReport
 from ..providers.base import NotFound, WhenInDoubt
 from ..transport import RequestFailed
+from .batching import Queue
 from .health import Health
 from .judge import NO_STATUS
 from .lane import Engine, Lane
 from .retry import sendable_until
+from .room import Room
 
-#: Messages, or batches where those hold more, that may wait for one provider. What comes on top is dropped and is late
-#: by a minute, so what is due at once (after an outage, after a start) is asked for at this pace at least.
+#: Messages, or batches where those hold more, that may wait for one provider.
 _WAITING = 500
 _BATCHES = 20
 #: How long a message waits for a provider that is no longer configured, after its validity; and how often it is looked
@@ -31,14 +33,30 @@ _ORPHANED: Millis = 3_600_000
 _ORPHANED_EVERY: Millis = 300_000
 
 
-class Poller:
-    """The questions of all providers."""
+class _Questions:
+    """Those to one provider."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, lane: Lane) -> None:
+        #: The one of now: a reload may bring another.
+        self.lane = lane
+        self.queue = Queue()
+        #: For those that wait and those under way.
+        self.room = Room(max(_WAITING, _BATCHES * lane.adapter.ask_batch))
+        self.under_way = 0
+        #: Something found no room.
+        self.crowded = False
+
+
+class Poller:
+    """The questions of all providers. `roomy` is called where there was no room and half of it is free again."""
+
+    def __init__(self, engine: Engine, roomy: Callable[[], None]) -> None:
         self._engine = engine
-        self._waiting: dict[str, deque[Message]] = {}
+        self._roomy = roomy
+        self._questions: dict[str, _Questions] = {}
         self._asking: set[int] = set()
-        self._under_way: dict[str, int] = {}
+        #: Those whose answers were recorded since the store was last asked: what it tells of them may be from before.
+        self._answered: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,7 +64,11 @@ class Poller:
         """Messages whose provider is being asked, or is about to be."""
         return len(self._asking)
 
-    def take(self, messages: Sequence[Message], lanes: dict[str, Lane]) -> tuple[list[Change], list[Message], bool]:
+    def about_to_ask(self) -> None:
+        """What is taken next is of a moment after this."""
+        self._answered.clear()
+
+    def take(self, messages: Sequence[Message], lanes: Mapping[str, Lane]) -> tuple[list[Change], list[Message], bool]:
         """Messages that are due to be looked at. Returns what is to be recorded at once, what is to be sent again (a
         message in doubt, where the provider recognises a repetition), and whether any found no room."""
         now = self._engine.clock()
@@ -55,7 +77,7 @@ class Poller:
         crowded = False
         for message in messages:
             lane = lanes.get(message.progress.provider)
-            if message.id in self._asking:
+            if message.id in self._asking or message.id in self._answered:
                 continue
             if lane is None:
                 changes.append(_orphaned(message, now))
@@ -69,38 +91,45 @@ class Poller:
             ):
                 changes.extend(judge.not_asked(message, now))
             else:
-                waiting = self._waiting.setdefault(lane.name, deque())
-                if len(waiting) >= max(_WAITING, _BATCHES * lane.adapter.ask_batch):
-                    crowded = True
+                questions = self._questions.get(lane.name)
+                if questions is None:
+                    questions = self._questions[lane.name] = _Questions(lane)
+                if questions.room.full(message.account):
+                    questions.crowded = crowded = True
                     continue
                 self._asking.add(message.id)
-                waiting.append(message)
+                questions.room.enter(message)
+                questions.queue.push(message, None)
         self.go_on(lanes)
         return changes, repeat, crowded
 
-    def go_on(self, lanes: dict[str, Lane]) -> None:
+    def go_on(self, lanes: Mapping[str, Lane]) -> None:
         """Put as many questions as may be put now."""
-        for name, waiting in self._waiting.items():
+        for name, questions in self._questions.items():
             if name in lanes:
-                self._pump(lanes[name])
+                questions.lane = lanes[name]
+                self._pump(questions)
             else:
-                self._asking.difference_update(message.id for message in waiting)
-                waiting.clear()
+                self._leave(questions, questions.queue.drain())
 
-    def _pump(self, lane: Lane) -> None:
-        waiting = self._waiting.get(lane.name)
-        while (
-            waiting
-            and self._under_way.get(lane.name, 0) < lane.config.questions
-            and not (self._engine.halted or lane.retired)
-        ):
-            batch = [waiting.popleft() for _ in range(min(len(waiting), lane.adapter.ask_batch))]
-            self._under_way[lane.name] = self._under_way.get(lane.name, 0) + 1
-            task = asyncio.get_running_loop().create_task(self._ask(lane, batch))
+    def _pump(self, questions: _Questions) -> None:
+        lane, queue = questions.lane, questions.queue
+        while len(queue) and questions.under_way < lane.config.questions and not (self._engine.halted or lane.retired):
+            _, batch = queue.take(lane.adapter.ask_batch)
+            questions.under_way += 1
+            task = asyncio.get_running_loop().create_task(self._ask(questions, lane, batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, lane: Lane, batch: list[Message]) -> None:
+    def _leave(self, questions: _Questions, messages: Sequence[Message]) -> None:
+        self._asking.difference_update([message.id for message in messages])
+        room = questions.room
+        room.leave(messages)
+        if questions.crowded and room.held * 2 <= room.share:
+            questions.crowded = False
+            self._roomy()
+
+    async def _ask(self, questions: _Questions, lane: Lane, batch: list[Message]) -> None:
         try:
             answers = await self._question(lane, batch)
             now = self._engine.clock()
@@ -112,9 +141,10 @@ class Poller:
                         self._engine.expect(change.look_at)
             await self._engine.record(changes)
         finally:
-            self._under_way[lane.name] -= 1
-            self._asking.difference_update(message.id for message in batch)
-            self._pump(lane)
+            questions.under_way -= 1
+            self._answered.update([message.id for message in batch])
+            self._leave(questions, batch)
+            self._pump(questions)
 
     async def _question(self, lane: Lane, batch: list[Message]) -> Sequence[StatusReport | NotFound | None]:
         """The answers, in order. A question that fails has told nothing."""
@@ -137,8 +167,8 @@ class Poller:
         return answers
 
     async def close(self, seconds: float) -> None:
-        """Put no more questions; what is not answered by then comes back after the next start."""
-        self._waiting.clear()
+        """Put no more questions; what is not answered by then is asked for after the next start."""
+        self._questions.clear()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:

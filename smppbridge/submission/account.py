@@ -53,6 +53,7 @@ class AccountState:
         "flood_status",
         "limited",
         "max_pending",
+        "max_schedule",
         "max_validity",
         "max_waiting",
         "mend",
@@ -100,6 +101,7 @@ class AccountState:
         self.window = int(config.duplicate_window * 1000)
         self.validity = int(config.default_validity * 1000)
         self.max_validity = int(config.max_validity * 1000)
+        self.max_schedule = int(config.max_schedule * 1000)
         #: Who hears of a message whose registered_delivery is not set (smsc.ru, SMPP statuses).
         self.silent = Notify.HTTP if config.handler else Notify.NOBODY
         #: A message id as responses tell it to this client; `str` itself, unless its dialect says otherwise.

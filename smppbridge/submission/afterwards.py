@@ -262,8 +262,8 @@ class Afterwards:
         changes = [Cancelled(id=message.id, recalled=message.id in ids, reason=reason) for message in messages]
         try:
             applied = await station.store.apply(changes, station.clock())
-        except StoreFailed:
-            self._put_back(recalled)
+        except StoreFailed as failed:
+            self._not_done(recalled, failed)
             raise
         station.applied(applied)
         ended = [one.message for one in applied if one.ended and one.message is not None]
@@ -271,6 +271,12 @@ class Afterwards:
             for message in ended:
                 station.journal.say("cancelled", message, sequence=pdu.sequence_number)
         return applied
+
+    def _not_done(self, recalled: Sequence[Message], failed: StoreFailed) -> None:
+        """What was stored as begun needs no word of the store to be sent: so if it may have ended on the disk, or be
+        another one there, it waits for the next start, which knows."""
+        if not failed.uncertain:
+            self._put_back(recalled)
 
     def _put_back(self, recalled: Sequence[Message]) -> None:
         for message in recalled:
@@ -296,8 +302,8 @@ class Afterwards:
         recalled = station.outlet.recall([message])
         try:
             after = await station.store.replace(structs.replace(replacement, recalled=bool(recalled)), now)
-        except StoreFailed:
-            self._put_back(recalled)
+        except StoreFailed as broken:
+            self._not_done(recalled, broken)
             raise
         if after is None:
             # What was stored as begun and is so no longer is not to be sent; of the others the store is asked first.

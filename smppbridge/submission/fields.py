@@ -160,11 +160,14 @@ def check_destination(kind: Kind, destination: str) -> None:
 def times(pdu: SubmitSm, account: AccountState, now: Millis) -> tuple[Millis, Millis]:
     """schedule_delivery_time and validity_period (SMPP 3.4 §7.1.1) → when it is due, when it expires.
 
-    A schedule in the past means at once. A validity that ends before the message is due, or has ended, is refused.
+    A schedule in the past means at once; one too far ahead is a mistake more often than a wish. A validity that ends
+    before the message is due, or has ended, is refused.
     """
     due = now
     if pdu.schedule_delivery_time:
         due = max(now, _time(pdu.schedule_delivery_time, now, CommandStatus.ESME_RINVSCHED))
+        if account.max_schedule and due - now > account.max_schedule:
+            raise Refusal(CommandStatus.ESME_RINVSCHED, "schedule_delivery_time is further ahead than max_schedule")
     if not pdu.validity_period:
         return due, due + account.validity
     expires = _time(pdu.validity_period, now, CommandStatus.ESME_RINVEXPIRY)

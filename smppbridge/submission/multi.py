@@ -229,8 +229,14 @@ class Multi:
         except Exception:
             # Ours, and the client is answered all the same.
             log.exception("a SUBMIT_MULTI failed", account=account.name)
-            status = CommandStatus.ESME_RSYSERR
-            station.refuse(link, account, sequence, status, "a mistake of the gateway", _REQUEST)
+            kept = [one for one, verdict in zip(request.messages, verdicts, strict=False) if verdict is None]
+            if kept:
+                # What is kept is not refused (promise 2). As after a crash: the link ends, and a resend gets the id.
+                link.abort()
+                self._offer(kept)
+            else:
+                status = CommandStatus.ESME_RSYSERR
+                station.refuse(link, account, sequence, status, "a mistake of the gateway", _REQUEST)
         else:
             self._go_on(account, request, outcome)
             await self._end(account, ends, request.now)
@@ -305,10 +311,7 @@ class Multi:
 
     def _go_on(self, account: AccountState, request: Request, outcome: Outcome) -> None:
         station = self._station
-        for message in outcome.accepted:
-            # The others wait on disk, where the dispatcher looks when something is due.
-            if message.progress.stage is not Stage.WAITING:
-                station.outlet.offer(message)
+        self._offer(outcome.accepted)
         if outcome.accepted and station.journal.open(len(outcome.accepted)):
             for message in outcome.accepted:
                 station.say_accepted(message, known_as=str(message.known_as))
@@ -323,6 +326,12 @@ class Multi:
                     reason=reason,
                     destinations=count,
                 )
+
+    def _offer(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            # The others wait on disk, where the dispatcher looks when something is due.
+            if message.progress.stage is not Stage.WAITING:
+                self._station.outlet.offer(message)
 
     async def _note(self, link: Link, request: Request, resent: Sequence[Duplicate]) -> None:
         """A line on the time-lines of the first ones. It promises nothing, so a store that fails is no news here."""

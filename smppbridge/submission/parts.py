@@ -83,8 +83,9 @@ class Parts:
             # Rather now than after the others were acknowledged.
             account.judge_addresses(pdu.destination_addr, pdu.source_addr)
             held = await station.store.hold(part)
+            message = None
             if held.parts:
-                await self._decide(account, held.parts, now, last=held.id)
+                message = await self._decide(account, held.parts, now, last=held.id)
             elif deciding := self._deciding.get(held.id):
                 # The same part again, while nobody knows what becomes of the whole: both get the same answer.
                 await asyncio.shield(deciding)
@@ -104,17 +105,20 @@ class Parts:
             log.exception("a part failed", account=account.name)
             status = CommandStatus.ESME_RSYSERR
             station.refuse(link, account, pdu.sequence_number, status, "a mistake of the gateway", request)
+        else:
+            if message is not None:
+                self._go_on(message, held.parts)
         finally:
             self._coming[coming] -= 1
             if not self._coming[coming]:
                 del self._coming[coming]
             station.done(account)
 
-    async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> None:
+    async def _decide(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int) -> Message | None:
         """Join a set; who sends its last part once more meanwhile waits for the word on the whole."""
         deciding = self._deciding[last] = asyncio.get_running_loop().create_future()
         try:
-            await self._join(account, parts, now, last=last)
+            message = await self._join(account, parts, now, last=last)
         except BaseException as error:
             deciding.set_exception(error)
             # Often nobody waits for it.
@@ -122,12 +126,18 @@ class Parts:
             raise
         else:
             deciding.set_result(None)
+            return message
         finally:
             del self._deciding[last]
 
-    async def _join(self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0) -> None:
+    async def _join(
+        self, account: AccountState, parts: Sequence[Part], now: Millis, *, last: int = 0
+    ) -> Message | None:
         """Make one message of a whole set. Raises Refusal for the part with the id `last`; the others, which were
-        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (promise 3)."""
+        acknowledged already, end as REJECTED, for everything acknowledged reaches a final state (promise 3). None: the
+        set is held as it is.
+
+        The parts are held until they have gone somewhere, whatever is between: a crash leaves them to `sweep`."""
         try:
             message = self._read_joined(account, parts, now)
             try:
@@ -139,19 +149,33 @@ class Parts:
                 account.forget(message.destination, now)
                 raise Refusal(account.duplicate_status, self._station.identical(account, first))
         except Refusal as refusal:
-            await self._station.store.drop_parts([part for part in parts if part.id == last])
+            if last and not await self._dropped(parts, last):
+                return None
             await self._end_parts(
                 account, [part for part in parts if part.id != last], MessageState.REJECTED, refusal.reason, now
             )
             raise
-        except StoreFailed:
-            # The part is refused, so it must not be found whole later (promise 2): as far as the store still can.
-            with contextlib.suppress(StoreFailed):
-                await self._station.store.drop_parts([part for part in parts if part.id == last])
+        except Exception:
+            # The store's, or ours: whichever, what is refused is not kept.
+            if last and not await self._dropped(parts, last):
+                return None
             raise
+        return message
+
+    def _go_on(self, message: Message, parts: Sequence[Part]) -> None:
+        """It is durable, and whoever sent its last part knows."""
         self._station.outlet.offer(message)
         if self._station.journal.open(1):
             self._station.say_accepted(message, parts=len(parts))
+
+    async def _dropped(self, parts: Sequence[Part], last: int) -> bool:
+        """Whether the part with that id can be refused. Where the store takes nothing any more it is kept, so it is not
+        (ARCHITECTURE.md, promise 2): `sweep` makes of the set what it would have become, or the next start does."""
+        try:
+            await self._station.store.drop_parts([part for part in parts if part.id == last])
+        except StoreFailed:
+            return False
+        return True
 
     def _read_joined(self, account: AccountState, parts: Sequence[Part], now: Millis) -> Message:
         """The prefix stands in the first part only, so the parts are joined before anything is read."""
@@ -212,7 +236,8 @@ class Parts:
             await self._end_parts(gone, parts, MessageState.REJECTED, "the account is gone", now)
         elif len(parts) == parts[0].total:
             with contextlib.suppress(Refusal):
-                await self._join(account, parts, now)
+                if message := await self._join(account, parts, now):
+                    self._go_on(message, parts)
         else:
             reason = f"{len(parts)} of {parts[0].total} parts came in time"
             await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)

@@ -62,7 +62,7 @@ class Outlet(Protocol):
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         """Where it would go, and why."""
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
         """As what a message for these may be stored and offered; None: there is no room, it waits on disk."""
 
     def offer(self, message: Message) -> bool:
@@ -254,7 +254,9 @@ class Submission:
         `count` messages are admitted, or none. Returns how many it was paid for: what may be given back."""
         if not self.open:
             raise Refusal(CommandStatus.ESME_RSYSERR, "the gateway is shutting down, bind again later")
-        if self._pending + count > self.max_pending:
+        # Where others have taken it all, an account has its fair part all the same: twice as many at most are stored.
+        full = self._pending + count > self.max_pending
+        if full and account.pending + count > max(1, self.max_pending // len(self.accounts)):
             reason = f"{self.max_pending} messages are being stored, all clients"
             account.over("max_pending of [smpp]", CommandStatus.ESME_RMSGQFUL, reason)
         # SMPP 3.4 §5.2.14 has 0 to 3; 5.0 §4.7.18 adds 4.
@@ -306,7 +308,8 @@ class Submission:
             due, expires = now, now + account.validity
         progress = None
         if due <= now:
-            progress = self.outlet.opening(pdu.priority_flag, route.providers, cascade=bool(route.legs))
+            cascade = bool(route.legs)
+            progress = self.outlet.opening(account.name, pdu.priority_flag, route.providers, cascade=cascade)
         if progress is None:
             progress = Progress(stage=Stage.WAITING, due=due)
         if account.picky:

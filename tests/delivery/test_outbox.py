@@ -12,7 +12,7 @@ from smppbridge.delivery.outbox import Outbox
 from smppbridge.journal import Journal
 from smppbridge.lifecycle import Settled
 from smppbridge.model import KIND_OF, Incoming, Message, Notify, Progress, Sms, Stage
-from smppbridge.store.base import Absent
+from smppbridge.store.base import Absent, StoreFailed
 from smppbridge.store.memory import MemoryStore
 
 ids = itertools.count(100)
@@ -699,3 +699,31 @@ def test_a_refused_one_is_tried_again_and_given_up_like_a_receipt():
         assert await waiting(bench) == []
 
     run(story)
+
+
+class Full(MemoryStore):
+    """Has no room for now."""
+
+    full = True
+
+    async def delivered(self, rows, now):
+        if self.full:
+            raise StoreFailed("no room left on the disk", temporary=True)
+        return await super().delivered(rows, now)
+
+
+def test_what_was_answered_while_the_disk_was_full_is_removed_when_there_is_room_again():
+    async def story(bench):
+        bench.outbox.offer(await bench.finished(1, 2, 3))
+        wire = bench.bind()
+        await bench.settle()
+        bench.answer(wire)
+        await bench.settle()
+        assert await bench.kept() == [1, 2, 3]
+        bench.store.full = False
+        bench.outbox.tick()
+        await bench.settle()
+        assert await bench.kept() == []
+        assert len(wire.seen) == 3
+
+    run(story, Full())

@@ -180,6 +180,23 @@ def test_what_is_on_disk_no_longer_is_not_tried_again():
     assert drain(queue, Bind(1, 9)) == [(2, 1)]
 
 
+@pytest.mark.parametrize("in_memory", [1000, 0])
+def test_a_clock_that_was_put_back_pauses_nothing_for_longer(monkeypatch, in_memory):
+    monkeypatch.setattr(module, "_PAUSED", in_memory)
+    noon, pause = 43_200_000, 5_000
+    queue = fresh(receipt(1))
+    queue.resume(noon)
+    unit, _ = queue.pop([Bind(1, 1)])
+    queue.pause(unit, until=noon + pause)
+    longest = pause if in_memory else pause + module._PUT_OFF
+    queue.resume(noon - 3_600_000)
+    queue.resume(noon - 3_600_000 + longest - 1)
+    assert queue.pop([Bind(1, 1)]) is None
+    assert queue.page() is None
+    queue.resume(noon - 3_600_000 + longest)
+    assert queue.pop([Bind(1, 1)]) or queue.page()
+
+
 def test_what_was_put_off_comes_back_to_a_submitter_that_lags_by_then(monkeypatch):
     monkeypatch.setattr(module, "_PAUSED", 0)
     rows = [receipt(seq, bind=1) for seq in range(1, 1501)]

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smppbridge.dispatch.batching import Queue
 from smppbridge.model import Message
+
+from .conftest import make_message
 
 Make = Callable[..., Message]
 
@@ -145,3 +151,80 @@ def test_it_knows_whether_anything_is_urgent(filled: Fill) -> None:
     assert queue.urgent
     queue.take(1)
     assert not queue.urgent
+
+
+def test_accounts_take_turns(message: Make) -> None:
+    queue = Queue()
+    for id in range(1, 6):
+        queue.push(message(id, account="many"), "a")
+    queue.push(message(6, account="few"), "a")
+    queue.push(message(7, account="some"), "b")
+    queue.push(message(8, account="some"), "a")
+    assert [ids(queue.take(1)[1]) for _ in range(9)] == [[1], [6], [7], [2], [8], [3], [4], [5], []]
+    assert len(queue) == 0
+
+
+def test_groups_of_one_do_not_make_an_account_longer_turns(message: Make) -> None:
+    queue = Queue(10)
+    for id in range(1, 50):
+        queue.push(message(id, account="many"), str(id))
+    queue.push(message(50, account="few"), "x")
+    assert [ids(queue.take(10)[1]) for _ in range(3)] == [[1], [50], [2]]
+
+
+def test_seats_that_are_left_are_taken_by_other_accounts(message: Make) -> None:
+    queue = Queue(3)
+    for id, account, priority in ((1, "one", 1), (2, "two", 0), (3, "two", 0), (4, "three", 0), (5, "one", 0)):
+        queue.push(message(id, account=account, priority=priority), "a")
+    queue.push(message(6, account="two"), "b")
+    assert ids(queue.take(3)[1]) == [1, 2, 3]
+    # Two fewer than fill a batch are left of the group, of whichever accounts.
+    assert queue.take_full(3) == (None, [])
+    queue.push(message(7, account="four"), "a")
+    assert ids(queue.take_full(3)[1]) == [4, 5, 7]
+    assert ids(queue.drain()) == [6]
+
+
+def test_a_batch_of_several_accounts_is_the_next_again(message: Make) -> None:
+    queue = Queue(2)
+    queue.push(message(1, account="one"), "a")
+    queue.push(message(2, account="two"), "a")
+    group, batch = queue.take(2)
+    queue.put_back(batch, group)
+    assert len(queue) == 2
+    assert ids(queue.take_full(2)[1]) == [1, 2]
+
+
+@given(
+    what=st.lists(
+        st.tuples(st.just("push"), st.sampled_from("wxyz"), st.sampled_from("ab"))
+        | st.tuples(st.sampled_from(["take", "put back"]), st.integers(1, 5), st.just("")),
+        max_size=80,
+    )
+)
+def test_nobody_waits_for_more_than_a_turn_of_each_other(what: list[tuple[str, Any, str]]) -> None:
+    """Whatever comes and goes in whatever order: who has something waiting is passed over once by each other account at
+    most, the groups of one account take turns, and each message leaves once."""
+    queue = Queue()
+    waiting: list[Message] = []
+    left: list[int] = []
+    passed: Counter[str] = Counter()
+    for id, (do, one, group) in enumerate([*what, *[("take", 1, "")] * len(what)], 1):
+        if do == "push":
+            made = make_message(id, account=one, source=group)
+            waiting.append(made)
+            queue.push(made, group)
+            continue
+        found, batch = queue.take(one)
+        if do == "put back":
+            queue.put_back(batch, found)
+            continue
+        served = {taken.account for taken in batch}
+        left += ids(batch)
+        waiting = [other for other in waiting if other.id not in left]
+        for account in "wxyz":
+            there = any(other.account == account for other in waiting)
+            passed[account] = passed[account] + 1 if there and account not in served else 0
+            assert passed[account] <= 3
+    assert len(left) == len(set(left)) == sum(do == "push" for do, _, _ in what)
+    assert not waiting

@@ -13,6 +13,7 @@ import pytest
 
 from pdu import MessageState, SubmitSm, VendorTag, encode, tlv
 from smppbridge.config import Route
+from smppbridge.dispatch import lane
 from smppbridge.dispatch.judge import NO_STATUS
 from smppbridge.dispatch.routing import NO_ROUTE, NOT_SUPPORTED
 from smppbridge.journal import Journal
@@ -523,6 +524,23 @@ def test_a_provider_that_asks_to_wait_is_left_alone(road: Any, told: Any, messag
     run(work)
 
 
+def test_a_clock_that_was_put_back_lets_it_wait_no_longer_than_it_asked(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        a.replies = [httpx.Response(429, headers={"retry-after": "20"})]
+        async with road(a, config={"a": {"max_in_flight": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1), message(2))
+            await r.quiet()
+            await r.pass_time(-3600 * SECOND)
+            await r.pass_time(19_999)
+            assert a.requests == [[1]]
+            await r.pass_time(1)
+            assert a.requests == [[1], [2]]
+
+    run(work)
+
+
 # Routes and failover -------------------------------------------------------------------------------------------------
 
 
@@ -649,7 +667,7 @@ def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road:
             await r.dispatcher.start()
             await r.accept(*(message(id) for id in range(1, 5)))
             await r.quiet()
-            assert not r.dispatcher.room()
+            assert not r.dispatcher.room("demo")
             assert r.dispatcher.stats["held"] == 0
             assert "rests" in await r.why(3)
             for _ in range(29):
@@ -668,7 +686,30 @@ def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road:
                 await r.pass_time(SECOND)
             assert sorted(a.requests[2:]) == [[1], [2], [3], [4]]
             assert r.dispatcher.stats["providers"]["a"]["breaker"] == "closed"
-            assert r.dispatcher.room()
+            assert r.dispatcher.room("demo")
+
+    run(work)
+
+
+@pytest.mark.parametrize("failures", [4, 5])
+def test_what_is_in_doubt_is_repeated_when_the_pause_is_over(
+    road: Any, told: Any, message: Make, failures: int
+) -> None:
+    """Not a minute after it was looked at, for by then it may be too old. The breaker opens before anything is
+    repeated, or while repetitions stand in the queue."""
+
+    async def work() -> None:
+        a = told("a", when_in_doubt=WhenInDoubt.REPEAT)
+        a.replies = ["doubt"] * failures
+        keys = {"breaker_failures": failures, "max_in_flight": 1, "breaker_pause": 10, "retry_first": 2, "retry_max": 2}
+        async with road(a, config={"a": keys}) as r:
+            await r.dispatcher.start()
+            await r.accept(*(message(id) for id in range(1, 5)))
+            await r.quiet()
+            for _ in range(20):
+                await r.pass_time(SECOND)
+            assert len(a.requests) == failures + 4
+            assert [await r.stage(id) for id in range(1, 5)] == [Stage.SENT] * 4
 
     run(work)
 
@@ -745,7 +786,7 @@ def test_one_kind_may_fail_while_the_others_go_on(road: Any, told: Any, message:
             assert (a.requests[2:], b.requests[2:]) == ([[5]], [[6]])
             stats = r.dispatcher.stats["providers"]["a"]
             assert (stats["breaker"], stats["kinds"]) == ("closed", {"sms": "closed", "viber": "open"})
-            assert r.dispatcher.room(providers=("a",))
+            assert r.dispatcher.room("demo", providers=("a",))
             # After the pause one message of the kind is the probe: the others go elsewhere until it is answered.
             gate = asyncio.Event()
             a.meanwhile = lambda ids: gate.wait()
@@ -1113,15 +1154,38 @@ def test_a_provider_that_is_slow_to_answer_questions_gets_no_more_than_it_takes(
             a.answers_to_ask = [slowly() for _ in range(4)]
             await r.pass_time(10 * SECOND)
             assert len(a.questions) == 4
-            assert r.dispatcher.stats["asking"] == 504
+            assert r.dispatcher.stats["asking"] == 500
             gate.set()
-            while r.dispatcher.stats["asking"]:
+            # The others are asked for as soon as there is room, and each once.
+            while len(a.questions) < 700 or r.dispatcher.stats["asking"]:
                 await r.quiet()
-            assert len(a.questions) == 504
-            # The others come back by themselves.
-            for _ in range(60):
-                await r.pass_time(10 * SECOND)
-            assert sorted({id for ids in a.questions for id in ids}) == list(range(1, 701))
+            assert sorted(id for ids in a.questions for id in ids) == list(range(1, 701))
+
+    run(work)
+
+
+def test_what_was_being_asked_at_the_end_is_asked_after_the_next_start(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", ask_batch=1)
+        async with road(a) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            a.answers_to_ask = [asyncio.Event().wait()]
+            await r.pass_time(10 * SECOND)
+            assert a.questions == [[1]]
+            # Once a second it is looked whether anything is due that is not being asked for.
+            for _ in range(3):
+                await r.pass_time(SECOND)
+            assert a.questions == [[1]]
+        b = told("a", ask_batch=1)
+        store = r.store
+        async with road(b, store=store) as again:
+            again.clock.now = r.clock.now
+            b.answers_to_ask = ["delivered"]
+            await again.dispatcher.start()
+            await again.quiet()
+            assert (await again.progress(1)).state is MessageState.DELIVERED
 
     run(work)
 
@@ -1247,13 +1311,13 @@ def test_what_cannot_be_written_down_is_not_sent(road: Any, told: Any, message: 
             await r.quiet()
             assert a.requests == []
             assert r.dispatcher.stats["halted"]
-            assert not r.dispatcher.room()
+            assert not r.dispatcher.room("demo")
             r.store.fails = lambda changes: False
             await asyncio.sleep(0.03)
             await r.quiet()
             assert sorted(a.requests) == [[1], [2]]
             assert (await r.progress(1)).attempts == 1
-            assert r.dispatcher.room()
+            assert r.dispatcher.room("demo")
 
     run(work)
 
@@ -1413,7 +1477,7 @@ def test_when_memory_is_full_the_rest_waits_on_disk(road: Any, told: Any, messag
             await r.dispatcher.start()
             ready = 0
             for id in range(1, 3001):
-                room = r.dispatcher.room()
+                room = r.dispatcher.room("demo")
                 ready += room
                 await r.accept(message(id, stage=Stage.READY if room else Stage.WAITING))
                 if id % 500 == 0:
@@ -1422,8 +1486,8 @@ def test_when_memory_is_full_the_rest_waits_on_disk(road: Any, told: Any, messag
             assert 1000 <= ready <= 1500
             assert r.dispatcher.stats["held"] <= 1000
             # A higher priority goes in above the bound, and overtakes.
-            assert not r.dispatcher.room(0)
-            assert r.dispatcher.room(1)
+            assert not r.dispatcher.room("demo", 0)
+            assert r.dispatcher.room("demo", 1)
             await r.accept(message(9999, priority=1))
             gate.set()
             for _ in range(30):
@@ -1432,7 +1496,7 @@ def test_when_memory_is_full_the_rest_waits_on_disk(road: Any, told: Any, messag
             assert sorted(order) == [*range(1, 3001), 9999]
             assert order.index(9999) <= 201
             assert r.dispatcher.stats["held"] == 0
-            assert r.dispatcher.room()
+            assert r.dispatcher.room("demo")
 
     run(work)
 
@@ -1454,8 +1518,8 @@ def test_a_provider_that_stands_still_does_not_take_the_room_of_others(road: Any
             for _ in range(10):
                 await r.pass_time(SECOND)
             assert sorted(b.requests) == [[6000], [6001]]
-            assert not r.dispatcher.room(providers=("a", "b"))
-            assert r.dispatcher.room(providers=("b",))
+            assert not r.dispatcher.room("demo", providers=("a", "b"))
+            assert r.dispatcher.room("demo", providers=("b",))
             gate.set()
             for _ in range(120):
                 await r.pass_time(SECOND)
@@ -1479,6 +1543,29 @@ def test_expiry_on_disk_does_not_wait_for_a_lane_that_is_full(road: Any, told: A
             assert (await r.progress(2000)).state is MessageState.EXPIRED
             # Going back and forth between memory and disk is no news.
             assert await r.told(2000) == ["accepted", "final"]
+
+    run(work)
+
+
+def test_a_clock_that_was_put_back_does_not_stop_the_looks_past_a_full_lane(
+    road: Any, told: Any, message: Make
+) -> None:
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"max_in_flight": 1}}, bound=1) as r:
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            await r.dispatcher.start()
+            await r.accept(*(message(id) for id in range(1, 1001)), message(2000, stage=Stage.WAITING))
+            await r.pass_time(SECOND)
+            r.clock.now -= 3600 * SECOND
+            await r.accept(message(2001, stage=Stage.WAITING, due=r.clock.now, expires=r.clock.now))
+            # Nobody wakes it: it looks at least once a second.
+            for _ in range(100):
+                if await r.stage(2001) is Stage.FINAL:
+                    break
+                await asyncio.sleep(0.05)
+            assert (await r.progress(2001)).state is MessageState.EXPIRED
 
     run(work)
 
@@ -1613,6 +1700,27 @@ def test_a_repetition_goes_to_nobody_else_though_its_lane_is_taken_away(road: An
     run(work)
 
 
+def test_a_provider_with_other_settings_counts_on(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"max_in_flight": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            await r.accept(message(2))
+            await r.quiet()
+            r.tables = {"a": r.tables["a"].model_copy(update={"max_in_flight": 2})}
+            r.dispatcher.reload(r.tables, r.router(), r.providers)
+            gate.set()
+            await r.quiet()
+            counted = r.dispatcher.stats["providers"]["a"]
+            assert (counted["requests"], counted["outcomes"]["sent"], sum(counted["latency"])) == (2, 2, 2)
+
+    run(work)
+
+
 def test_a_reload_that_cannot_be_done_changes_nothing(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")
@@ -1642,7 +1750,7 @@ def test_the_end_waits_for_requests_and_begins_no_more(road: Any, told: Any, mes
             closing = asyncio.ensure_future(r.dispatcher.close(5))
             await r.quiet()
             assert not closing.done()
-            assert not r.dispatcher.room()
+            assert not r.dispatcher.room("demo")
             await r.accept(message(3))
             gate.set()
             await closing
@@ -1661,6 +1769,40 @@ def test_a_request_that_does_not_end_is_cut_off_and_in_doubt(road: Any, told: An
             await r.accept(message(1))
             await r.quiet()
             await r.dispatcher.close(0.01)
+            assert await r.stage(1) is Stage.SENDING
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("when_in_doubt", "timeout", "waits"),
+    [("repeat", 30, 5), ("repeat", 2, 2), ("ask", 30, 5), ("wait", 30, 30), ("give_up", 30, 30)],
+)
+def test_the_end_waits_for_an_answer_as_long_as_a_doubt_costs_something(
+    road: Any, told: Any, when_in_doubt: str, timeout: float, waits: float
+) -> None:
+    async def work() -> None:
+        config = {"when_in_doubt": when_in_doubt, "timeout": timeout}
+        async with road(told("a", ask_batch=1), config={"a": config}) as r:
+            assert r.dispatcher._lanes["a"].patience == waits
+
+    run(work)
+
+
+def test_the_end_does_not_wait_long_where_a_doubt_costs_nothing(
+    road: Any, told: Any, message: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "HARMLESS", 0.01)
+
+    async def work() -> None:
+        a = told("a")
+        async with road(a, config={"a": {"when_in_doubt": "repeat"}}) as r:
+            a.meanwhile = lambda ids: asyncio.Event().wait()
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            async with asyncio.timeout(10):
+                await r.dispatcher.close(60)
             assert await r.stage(1) is Stage.SENDING
 
     run(work)

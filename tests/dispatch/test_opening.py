@@ -47,9 +47,9 @@ def test_who_is_begun_with_at_once(
     async def work() -> None:
         a = Answering("a", when_in_doubt=policy) if answers else told("a", when_in_doubt=policy)
         async with road(a) as r:
-            assert r.dispatcher.opening(0, ("a",), cascade=cascade) is None
+            assert r.dispatcher.opening("demo", 0, ("a",), cascade=cascade) is None
             await r.dispatcher.start()
-            assert r.dispatcher.opening(0, ("a",), cascade=cascade) == opening
+            assert r.dispatcher.opening("demo", 0, ("a",), cascade=cascade) == opening
 
     run(work)
 
@@ -80,10 +80,10 @@ def test_no_more_are_begun_than_go_soon(road: Any, told: Any, message: Make) -> 
             await r.accept(*(begun(message, id) for id in range(1, 5)))
             await r.quiet()
             assert len(a.requests) == 2
-            assert r.dispatcher.opening(0, ("a",), cascade=False) == Progress()
+            assert r.dispatcher.opening("demo", 0, ("a",), cascade=False) == Progress()
             gate.set()
             await r.quiet()
-            assert r.dispatcher.opening(0, ("a",), cascade=False) == BEGUN
+            assert r.dispatcher.opening("demo", 0, ("a",), cascade=False) == BEGUN
 
     run(work)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -143,8 +143,8 @@ def test_what_was_claimed_and_is_in_no_lane_yet_is_not_sent(road: Any, told: Any
             claim = r.store.claim
             ended: list[int] = []
 
-            async def claimed(now: int, limit: int) -> Sequence[Message]:
-                messages: Sequence[Message] = await claim(now, limit)
+            async def claimed(now: int, wanted: Mapping[str, int]) -> Sequence[Message]:
+                messages: Sequence[Message] = await claim(now, wanted)
                 if messages:
                     ended.extend(await cancel(r, messages[0]))
                     assert await replace(r, messages[1]) is None
@@ -311,8 +311,8 @@ class Crowded(Fragile):
         await self.some_turns()
         return after
 
-    async def claim(self, now: Millis, limit: int) -> Sequence[Message]:
-        claimed = await super().claim(now, limit)
+    async def claim(self, now: Millis, wanted: Mapping[str, int]) -> Sequence[Message]:
+        claimed = await super().claim(now, wanted)
         await self.some_turns()
         return claimed
 
@@ -367,7 +367,7 @@ def test_whoever_comes_when_nothing_goes_out_that_was_cancelled_or_as_it_was_bef
             turn = asyncio.Lock()
             async with asyncio.TaskGroup() as clients:
                 for id in range(1, 31):
-                    stored = r.dispatcher.opening(0, ["a", "b"], cascade=False)
+                    stored = r.dispatcher.opening("demo", 0, ["a", "b"], cascade=False)
                     await r.accept(message(id, progress=stored or Progress(stage=Stage.WAITING, due=r.clock())))
                     for _ in range(2):
                         one = random.randint(max(1, id - 3), id)

@@ -164,7 +164,7 @@ class Outlet:
     providers = ("any",)
     legs = ()
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> None:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> None:
         return None
 
     def offer(self, message: Message) -> bool:
@@ -189,12 +189,16 @@ class Fragile(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
+        #: It fails in the middle of a commit.
+        self.uncertain = False
         self.go_on = asyncio.Event()
         self.go_on.set()
 
     def _may_fail(self) -> None:
         if self.broken:
             raise StoreFailed("the disk is full", temporary=True)
+        if self.uncertain:
+            raise StoreFailed("the fsync failed", uncertain=True)
 
     async def apply(self, changes: Sequence[Change], now: Millis) -> Sequence[Applied]:
         self._may_fail()
@@ -289,6 +293,20 @@ def test_what_the_store_did_not_keep_goes_on_as_if_nobody_had_asked(progress: Pr
 
 
 @pytest.mark.parametrize("progress", [Progress(stage=READY), BEGUN])
+def test_what_may_have_ended_is_not_sent(progress: Progress) -> None:
+    """Nobody knows whether the store has kept it; the next start will."""
+
+    async def road(s: Station) -> None:
+        await s.hold(message(1, progress), message(2, progress))
+        s.store.uncertain = True
+        assert await s.cancel(1) == SYSERR
+        assert await s.replace(2) == SYSERR
+        assert (s.outlet.held, s.outlet.offered) == ({}, [])
+
+    walk(road)
+
+
+@pytest.mark.parametrize("progress", [Progress(stage=READY), BEGUN])
 @pytest.mark.parametrize("held", [True, False])
 def test_what_was_begun_is_told_by_whether_it_is_still_queued(progress: Progress, held: bool) -> None:
     async def road(s: Station) -> None:
@@ -319,7 +337,7 @@ def test_what_cannot_be_replaced_is_put_back() -> None:
         async def found_before(id: int) -> Sequence[Message]:
             found = await find_all(id)
             await s.store.apply([LedOn(id=1, reason="nobody takes it")], NOW)
-            [claimed] = await s.store.claim(NOW, 10)
+            [claimed] = await s.store.claim(NOW, {"demo": 10})
             s.outlet.held[1] = claimed
             return found
 
@@ -387,7 +405,7 @@ def test_what_was_replaced_while_a_search_was_on_is_not_sent_as_it_was() -> None
         other = s.send(ReplaceSm(message_id="1", source_addr="TEST", short_message=b"another"))
         for _ in range(10):
             await asyncio.sleep(0)
-        for due in await s.store.claim(NOW + DAY, 10):
+        for due in await s.store.claim(NOW + DAY, {"demo": 10}):
             s.outlet.offer(due)
         s.store.broken = True
         s.store.go_on.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pdu import (
     SubmitSm,
     Tag,
     encode,
+    format_absolute,
     segment_of,
     tlv,
     user_data,
@@ -151,3 +153,28 @@ def test_each_operation_is_read_again_as_what_it_says() -> None:
         assert request_of(frame) is request
         assert opened(decoded(frame, ACCOUNT)) == (None, b"", b"hello")
     assert decoded(encode(multi), ACCOUNT).destination_addr == ""
+
+
+# Times ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "ahead", "taken"),
+    [
+        ("30d", timedelta(days=30), True),
+        ("30d", timedelta(days=30, seconds=1), False),
+        ("366d", timedelta(days=367), False),
+        (0, timedelta(days=26_000), True),
+    ],
+)
+def test_how_far_ahead_a_message_may_be_scheduled(setting: str | int, ahead: timedelta, taken: bool) -> None:
+    config = AccountConfig.model_validate({"allowed_networks": (), "max_schedule": setting})
+    account = AccountState("demo", config, MemoryStore())
+    moment = datetime.fromtimestamp(NOW / 1000, UTC) + ahead
+    pdu = SubmitSm(schedule_delivery_time=format_absolute(moment))
+    if taken:
+        assert times(pdu, account, NOW)[0] == int(moment.timestamp() * 1000)
+    else:
+        refusal = refused(times, pdu, account, NOW)
+        assert refusal.status == CommandStatus.ESME_RINVSCHED
+        assert "max_schedule" in refusal.reason

@@ -203,7 +203,7 @@ class Outlet:
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Any:
         return Decision(("sandbox",) if bare(destination).startswith("7") else ())
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
         return Progress()
 
     def offer(self, message: Message) -> bool:
@@ -302,6 +302,34 @@ def test_a_store_that_fails_is_one_answer_for_the_whole(error: Exception, status
     assert said == status
     assert reason
     assert (desk.outlet.offered, desk.applied) == ([], [])
+
+
+def test_what_is_kept_is_never_refused() -> None:
+    """A mistake between the commit and the response: nobody hears anything, and a resend gets the id."""
+
+    class Speechless(Client):
+        cut = 0
+
+        def respond(self, pdu: SubmitMultiResp, reason: str) -> None:
+            raise RuntimeError("ours")
+
+        def abort(self) -> None:
+            self.cut += 1
+
+    async def ask() -> Desk:
+        desk = Desk(MemoryStore())
+        await desk.store.open()
+        desk.client = client
+        pdu = SubmitMulti(sequence_number=9, dest_addresses=[number(one) for one in GOOD], short_message=b"hello")
+        desk.station.asked(cast(Link, client), pdu, encode(pdu))
+        await asyncio.wait_for(desk.station.drain(), 10)
+        return desk
+
+    client = Speechless()
+    desk = asyncio.run(ask())
+    assert (client.cut, client.errors) == (1, [])
+    assert [message.destination for message in desk.outlet.offered] == GOOD
+    assert desk.account.pending == 0
 
 
 def test_what_the_store_did_not_keep_costs_nothing() -> None:

@@ -19,7 +19,7 @@ from pdu import CommandId, CommandStatus, DataSm, MessageState, SubmitSm, Tag, T
 from smppbridge.config import AccountConfig, Dialect
 from smppbridge.ids import IdGenerator
 from smppbridge.journal import Journal
-from smppbridge.model import Message, Notify, Part, Progress
+from smppbridge.model import Message, Notify, Part, Progress, Stage
 from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
 from smppbridge.store.base import Applied, Duplicate, Held, StoreFailed
@@ -66,7 +66,7 @@ class Outlet:
     providers = ("any",)
     legs = ()
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress:
         return Progress()
 
     def offer(self, message: Message) -> bool:
@@ -352,6 +352,87 @@ def test_a_last_part_that_the_disk_had_no_room_for_was_not_taken() -> None:
         status, second = await life.send(two)
         assert status == 0
         assert [message.part_ids for message in life.outlet.sent] == [(int(id), int(second))]
+
+    walk(road)
+
+
+def test_a_last_part_that_is_kept_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for the part and then for nothing more, so it cannot be taken back either."""
+
+    async def nothing_more(self: Disk, *_: object) -> None:
+        raise StoreFailed("the disk is full", temporary=True)
+
+    async def road(life: Life) -> None:
+        one, two = (part("sar", 7, 2, number, piece) for number, piece in enumerate(pieces(2), 1))
+        assert (await life.send(one))[0] == 0
+        life.store.full = True
+        monkeypatch.setattr(Disk, "drop_parts", nothing_more)
+        assert (await life.send(two))[0] == 0
+        monkeypatch.undo()
+        life.store.full = False
+        assert life.outlet.sent == []
+        await life.station.parts.sweep()
+        assert len(life.outlet.sent) == 1
+
+    walk(road)
+
+
+@pytest.mark.parametrize("failing", ["drop_parts", "join", "apply"])
+def test_a_crash_while_an_identical_whole_is_refused_loses_no_part_of_it(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store refuses everything from one of the steps on, as one does whose process is about to end."""
+
+    async def road(life: Life) -> None:
+        await life.send(part("sar", 7, 2, 1, pieces(2)[0]))
+        await life.send(part("sar", 7, 2, 2, pieces(2)[1]))
+        status, id = await life.send(part("sar", 8, 2, 1, pieces(2)[0]))
+        assert status == 0
+        refused, whole = False, Disk.join
+
+        async def nothing_more(self: Disk, *_: object) -> Any:
+            raise StoreFailed("the disk is gone")
+
+        async def identical(self: Disk, message: Message, parts: Sequence[Part]) -> Duplicate | None:
+            nonlocal refused
+            verdict = await (nothing_more if refused and failing != "apply" else whole)(self, message, parts)
+            refused = True
+            return cast(Duplicate | None, verdict)
+
+        monkeypatch.setattr(Disk, "join", identical)
+        for name in {"drop_parts": ("drop_parts", "apply"), "join": ("apply",), "apply": ("apply",)}[failing]:
+            monkeypatch.setattr(Disk, name, nothing_more)
+        status, last = await life.send(part("sar", 8, 2, 2, pieces(2)[1]))
+        assert refused
+        monkeypatch.undo()
+        await life.restart()
+        if failing == "apply":
+            # It waits to end, and is not due before its time is over: the dispatcher ends it then.
+            found = await life.store.find(int(id))
+            assert found is not None
+            assert found.part_ids == (int(id),)
+            assert (found.progress.stage, found.progress.due > found.expires) == (Stage.WAITING, True)
+        else:
+            await life.expire()
+            told = {int(id), int(last)} if status == 0 else {int(id)}
+            state = MessageState.REJECTED if status == 0 else MessageState.EXPIRED
+            assert life.told == {(one, state): 1 for one in told}
+        assert len(life.outlet.sent) == 1
+
+    walk(road)
+
+
+def test_a_part_that_is_refused_for_a_mistake_of_ours_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def road(life: Life) -> None:
+        def broken(*_: object) -> Any:
+            raise RuntimeError("ours")
+
+        assert (await life.send(part("sar", 7, 2, 1, pieces(2)[0])))[0] == 0
+        monkeypatch.setattr(type(life.station), "read", broken)
+        assert (await life.send(part("sar", 7, 2, 2, pieces(2)[1])))[0] == CommandStatus.ESME_RSYSERR
+        monkeypatch.undo()
+        await life.station.parts.sweep()
+        assert life.outlet.sent == []
 
     walk(road)
 
