@@ -7,11 +7,11 @@ things tell: how the bind ended, and whether the kernel still holds octets that 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .events import Ending
+from .kernel import unacknowledged
 
 if TYPE_CHECKING:
     from .link import Link
@@ -90,17 +90,4 @@ class Bound:
     def unread(self, link: Link) -> bool:
         """Whether the client may not have read everything that it is to read: something we wrote has not reached its
         kernel yet, or it has closed its half, and perhaps both. False where that cannot be told."""
-        return link.half_closed or link.unwritten > 0 or _unacknowledged(link.fileno) > 0
-
-
-def _unacknowledged(fileno: int) -> int:
-    """Octets in the send queue of a socket that the other side has not acknowledged (tcp(7))."""
-    if fileno < 0 or not sys.platform.startswith("linux"):
-        return 0
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-
-    try:
-        return int.from_bytes(ioctl(fileno, TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
-    except OSError:
-        return 0
+        return link.half_closed or link.unwritten > 0 or unacknowledged(link.fileno) > 0

@@ -21,6 +21,11 @@ bind from there waits before it is looked at: 1, 2, 4 … up to `bind_delay_max`
 What is sent too fast, or should not be sent at all, is paid for with time afterwards (`pay`): the link that brought it
 is not read from for a while. So nothing is refused, nobody is closed, and the others of the same address go on.
 
+What leads to nothing (what is refused, ENQUIRE_LINKs) costs us as much as what does, and nothing that is counted
+elsewhere limits it: a client that goes on sending beyond its `throughput` would have its refusals as fast as we can
+write them, and all others what is left of the processor. So it has a rate of its own, by account as soon as there is
+one (`pay_vain`): a client that is refused more often is read from as much more slowly, and waits in its own socket.
+
 What can go wrong: with a bind_delay_max near session_init_timeout a waiting bind is closed before it is answered
 (`check-config` says so). Somebody with tens of thousands of addresses is not slowed down by what is counted for each.
 """
@@ -45,6 +50,9 @@ _MINUTE = 60_000
 _REMEMBERED = 10_000
 #: What an address did not use of its max_pdu_rate counts for so long.
 _CREDIT = 1_000
+#: A PDU that led to nothing counts once more for so many octets: to read and refuse a text of 60,000 characters takes
+#: as long as eight short ones.
+_HEAVY = 8_192
 #: system_ids told apart at one address, and shown in the log; what fails under further ones is counted together.
 _NAMES = 5
 
@@ -63,6 +71,7 @@ class Slow(StrEnum):
 
     RATE = "max_pdu_rate"
     BAD = "max_bad_pdus"
+    VAIN = "max_refused_rate"
 
 
 class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -77,6 +86,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     #: PDUs a second, and bad ones a minute; 0 is unlimited.
     max_pdu_rate: float
     max_bad_pdus: int
+    max_refused_rate: float
 
     @classmethod
     def of(cls, config: SmppConfig) -> Rules:
@@ -90,6 +100,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             bind_delay_max=int(config.bind_delay_max * 1000),
             max_pdu_rate=config.max_pdu_rate,
             max_bad_pdus=config.max_bad_pdus,
+            max_refused_rate=config.max_refused_rate,
         )
 
     def delay(self, failures: int) -> int:
@@ -119,6 +130,7 @@ class Visitor:
         "said",
         "system_ids",
         "unbound",
+        "vain_until",
     )
 
     def __init__(self, address: str) -> None:
@@ -138,6 +150,8 @@ class Visitor:
         self.bad_since = 0
         #: How far its PDUs reach, at the rate that is allowed.
         self.paid_until = 0.0
+        #: The same of what led to nothing, over connections that have not bound.
+        self.vain_until = 0.0
         #: Event → when its last line was written, and what happened since.
         self.said: dict[str, tuple[int, int]] = {}
 
@@ -160,12 +174,14 @@ class Visitor:
             self.bad = 0
         if self.paid_until <= now - _CREDIT:
             self.paid_until = 0.0
+        if self.vain_until <= now - _CREDIT:
+            self.vain_until = 0.0
         self.said = {event: line for event, line in self.said.items() if now - line[0] < 2 * _MINUTE}
 
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost with it."""
-        return not (self.connections or self.failures or self.said or self.bad or self.paid_until)
+        return not (self.connections or self.failures or self.said or self.bad or self.paid_until or self.vain_until)
 
 
 class Guard:
@@ -180,6 +196,8 @@ class Guard:
         self.connections = 0
         self.unbound = 0
         self.visitors: dict[str, Visitor] = {}
+        #: Account → how far what it asked in vain reaches, at the rate that is allowed.
+        self._vain_until: dict[str, float] = {}
         #: Those without a connection, in the order in which they left.
         self._gone: dict[str, Visitor] = {}
         #: Over all addresses, so that many of them do not fill the log either.
@@ -262,7 +280,7 @@ class Guard:
         """
         wait, why, rules = 0, None, self.rules
         if rules.max_pdu_rate:
-            visitor.paid_until = max(visitor.paid_until, now - _CREDIT) + pdus * 1000 / rules.max_pdu_rate
+            visitor.paid_until = _reach(visitor.paid_until, pdus, rules.max_pdu_rate, now)
             if visitor.paid_until > now:
                 wait, why = math.ceil(visitor.paid_until - now), Slow.RATE
         if bad and rules.max_bad_pdus:
@@ -273,6 +291,24 @@ class Guard:
             if visitor.bad > before:
                 wait, why = max(wait, 1000 * (visitor.bad - before)), Slow.BAD
         return wait, why
+
+    def pay_vain(self, who: str | Visitor, pdus: int, octets: int, links: int, now: int) -> int:
+        """Somebody (an account, or an address that has not bound) sent so many PDUs over one of its `links` that led to
+        nothing, with others perhaps that were `octets` long together. For how many milliseconds nothing is read from
+        that link.
+
+        What all links have sent counts together, but none waits longer than for its own part at an equal share of the
+        rate: an ENQUIRE_LINK of one does not pay for the flood of another.
+        """
+        rate = self.rules.max_refused_rate
+        if not rate:
+            return 0
+        count = pdus + octets // _HEAVY
+        if isinstance(who, Visitor):
+            until = who.vain_until = _reach(who.vain_until, count, rate, now)
+        else:
+            until = self._vain_until[who] = _reach(self._vain_until.get(who, 0.0), count, rate, now)
+        return math.ceil(max(0.0, min(until - now, links * count * 1000 / rate)))
 
     # Lines in the log ------------------------------------------------------------------------------------------------
 
@@ -328,6 +364,11 @@ class Guard:
                 break
             del gone[oldest.address], self.visitors[oldest.address]
         gone[visitor.address] = self.visitors[visitor.address] = visitor
+
+
+def _reach(until: float, count: int, rate: float, now: int) -> float:
+    """How far what somebody sent reaches, with `count` more; a second's worth may come at once."""
+    return max(until, now - _CREDIT) + count * 1000 / rate
 
 
 def place_of(address: Address | None) -> str:

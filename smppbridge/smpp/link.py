@@ -17,6 +17,7 @@ from pdu import AlertNotification, CommandId, CommandStatus, DataSm, DeliverSm, 
 
 from .admission import Admission
 from .events import Answered, BindRequest, Ending, Event, How, Operation
+from .kernel import Gone, gone
 from .listening import local_of, peer_of
 from .states import State
 from .tls import Certificate, certificate_of
@@ -77,6 +78,8 @@ class Link(asyncio.Protocol):
         "_told",
         "_transport",
         "_up",
+        "_vain",
+        "_weighed",
         "_writable",
         "account",
         "bind_type",
@@ -114,9 +117,11 @@ class Link(asyncio.Protocol):
         self._open = False
         self._reading = True
         self._writable = True
-        #: PDUs of the session that were paid for (`guard`).
+        #: PDUs and octets of the session that were paid for (`guard`).
         self._paid = 0
         self._bad = 0
+        self._vain = 0
+        self._weighed = 0
         #: The session goes on then, with what is left of what was read.
         self._next_turn: asyncio.Handle | None = None
         #: When the connection is cut, its session being over; 0: it is not over.
@@ -217,7 +222,7 @@ class Link(asyncio.Protocol):
     @property
     def half_closed(self) -> bool:
         """Whether the client has closed its half of the connection: it says nothing more, and may not listen either."""
-        return self.session.ended
+        return self.session.ended or self.session.gone
 
     @property
     def leaving(self) -> bool:
@@ -306,12 +311,14 @@ class Link(asyncio.Protocol):
             if self._leave_at <= now:
                 self._transport.abort()
             return
+        if not self._reading:
+            self._look()
         self._handle(self.session.tick(now))
 
     @property
     def wake_at(self) -> int:
-        """When `tick` has something to do."""
-        return self._leave_at or self.session.wake_at
+        """When `tick` has something to do: always, where nobody else would see that the client goes."""
+        return self._leave_at or (self.session.wake_at if self._reading else 0)
 
     def flush(self) -> None:
         """Write what was collected, and act on the end of the session."""
@@ -335,12 +342,18 @@ class Link(asyncio.Protocol):
         if session.has_data:
             # ENQUIRE_LINK and the like were answered by the session itself: out, before anybody works.
             self._transport.write(session.data_to_send())
-        server = self._server
-        if session.bad > self._bad or server.guard.rules.max_pdu_rate:
-            server.pay(self, session.taken - self._paid, session.bad - self._bad)
-            self._bad = session.bad
-        self._paid = session.taken
         self._handle(events)
+
+    def _look(self) -> None:
+        """See whether a client is still there that is not read from."""
+        if not self._open or self.session.gone:
+            return
+        match gone(self.fileno):
+            case Gone.HALF_CLOSED:
+                self.session.hang_up()
+            case Gone.RESET:
+                self.session.end(Ending(How.LOST, "reset by the client while it was not read from"))
+                self._transport.abort()
 
     def _go_on(self) -> None:
         """The next turn. It is left out while the client does not read: the end of that is followed by one."""
@@ -374,7 +387,18 @@ class Link(asyncio.Protocol):
                 if type(event) is tuple:
                     pdu = event[0]
                     self.session.respond_error(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RSYSERR)
+        self._pay()
         self.flush()
+
+    def _pay(self) -> None:
+        """What came in this turn, and what was refused of it or since the last one, may cost the client time."""
+        session, server = self.session, self._server
+        if session.vain > self._vain or server.guard.rules.max_pdu_rate:
+            octets = session.octets - self._weighed
+            vain = session.vain - self._vain
+            server.pay(self, session.taken - self._paid, session.bad - self._bad, vain, octets)
+            self._bad, self._vain = session.bad, session.vain
+        self._paid, self._weighed = session.taken, session.octets
 
     async def _admit(self, request: BindRequest) -> None:
         """Ask about a bind, and do as the answer says."""

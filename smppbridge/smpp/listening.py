@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -26,10 +27,25 @@ _AT_ONCE = 64
 #: Seconds without accepting when the process or the machine has no descriptor or memory left.
 _PAUSE = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: What helps where an address cannot be had.
+_ADVICE = {
+    errno.EADDRINUSE: "stop the program that has it (ss -ltnp names it), or choose another port",
+    errno.EACCES: "a port below 1024 needs CAP_NET_BIND_SERVICE, or choose another port",
+    errno.EADDRNOTAVAIL: "no interface of this machine has the address; 0.0.0.0 and [::] stand for all",
+}
 
 
 class ListenFailed(OSError):
-    """A listener could not be opened; says which one and why."""
+    """A listener could not be opened; says which one, why, and what to do."""
+
+    @classmethod
+    def of(cls, listen: str, error: OSError) -> ListenFailed:
+        # Those of names that nobody knows are below zero, and mean nothing to the system. What asyncio and
+        # `socket.create_server` say of the others names the address once more.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+        advice = _ADVICE.get(number)
+        return cls(f"cannot listen on {listen}: {reason}" + (f"; {advice}" if advice else ""))
 
 
 class Port:
@@ -101,7 +117,7 @@ async def open_socket(listen: str) -> socket.socket:
         family, _, _, _, where = found[0]
         sock = socket.create_server(where[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise ListenFailed(f"cannot listen on {listen}: {error.strerror or error}") from error
+        raise ListenFailed.of(listen, error) from error
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

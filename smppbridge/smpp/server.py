@@ -20,7 +20,8 @@ What an operator sees in the log:
   Clients that only connect and go, as load balancers do to see whether we live, are logged at debug.
 * "application failed" (error, with traceback): a bug; the SUBMIT_SM or BIND concerned is answered with ESME_RSYSERR.
 * "client slowed down" (warning): not read from for so many seconds, because its address sends too much (max_pdu_rate)
-  or too much that no client should send (max_bad_pdus). A line a minute for each address.
+  or too much that no client should send (max_bad_pdus), or its account too much that leads to nothing
+  (max_refused_rate). A line a minute for each address.
 * "link failed" (error, with traceback): a bug here; the connection is cut.
 
 Passwords and texts are never logged.
@@ -44,7 +45,7 @@ from .admission import Admission
 from .arriving import Arrivals
 from .bound import Bound
 from .events import BindRequest, Ending, How
-from .guard import Guard, Rules
+from .guard import Guard, Rules, Slow
 from .link import Application, Link
 from .listening import Port
 from .session import Counters, Session
@@ -299,18 +300,21 @@ class SmppServer:
         elif times := self.guard.tell(link.visitor, "link closed before bind", self.now()):
             log.info("link closed before bind", **told, times=times)
 
-    def pay(self, link: Link, pdus: int, bad: int) -> None:
-        """A link took so many PDUs, `bad` ones among them: it may have to wait before it takes more."""
-        visitor = link.visitor
-        if visitor is None:
-            return
-        now = self.now()
-        wait, why = self.guard.pay(visitor, pdus, bad, now)
+    def pay(self, link: Link, pdus: int, bad: int, vain: int, octets: int) -> None:
+        """A link took so many PDUs, `bad` and `vain` ones among them and `octets` long with these: it may have to wait
+        before it takes more."""
+        visitor, account, now = link.visitor, link.account, self.now()
+        wait, why = (0, None) if visitor is None else self.guard.pay(visitor, pdus, bad, now)
+        if vain and (who := account or visitor) is not None:
+            links = len(self.bound.of(account)) if visitor is None or account else visitor.unbound
+            longer = self.guard.pay_vain(who, vain, octets, links, now)
+            if longer > wait:
+                wait, why = longer, Slow.VAIN
         if why is None:
             return
         link.session.hold(now + wait)
         self.stats.paused[why.value] += 1
-        if times := self.guard.tell(visitor, f"client slowed down: {why}", now):
+        if visitor is not None and (times := self.guard.tell(visitor, f"client slowed down: {why}", now)):
             log.warning(
                 "client slowed down",
                 **link.whence,

@@ -14,7 +14,7 @@ Taking stops where somebody else must have a turn first, and the rest stays in t
 more should be read then, and `proceed` goes on. It stops
 
 * while a BIND waits for its answer: the client has nothing to say until then;
-* after `TURN` PDUs, so that a flood on one link does not hold up the others;
+* after `TURN` PDUs or `TURN_OCTETS`, so that a flood on one link does not hold up the others;
 * while as many operations as `submit_window` allows wait for our answers. Also an ENQUIRE_LINK and a response to a
   delivery behind them wait then. That cannot lock up: our answers come from the store and wait for nothing that the
   client could still say;
@@ -78,6 +78,8 @@ VERSION_5_0 = 0x50
 #: with a thousand requests open, the slowest ENQUIRE_LINK of another one waits 6 ms instead of 30 to 50. What a PDU
 #: costs does not change with 32, 64, 128 or no turns at all (`python -m bench session`).
 TURN = 64
+#: Octets after which a turn is over as well: to read a text of 60,000 characters takes as long as a hundred short ones.
+TURN_OCTETS = 32_768
 
 #: No window: more than anybody asks for.
 _UNLIMITED = 1 << 62
@@ -134,6 +136,7 @@ class Session:
         "_binding",
         "_congestion",
         "_counters",
+        "_deaf",
         "_framer",
         "_held_until",
         "_leaving",
@@ -154,13 +157,16 @@ class Session:
         "delivered",
         "ended",
         "ending",
+        "gone",
         "interface_version",
+        "octets",
         "paused",
         "responded",
         "state",
         "submitted",
         "taken",
         "tap",
+        "vain",
         "wake_at",
     )
 
@@ -183,8 +189,14 @@ class Session:
         #: or a response to what was never asked.
         self.taken = 0
         self.bad = 0
+        #: Those that led to an answer at most and to nothing else: refused, an ENQUIRE_LINK, a response that nothing
+        #: waits for. And how long all that came were.
+        self.vain = 0
+        self.octets = 0
         #: An end-of-file came: nothing follows.
         self.ended = False
+        #: An end-of-file will come, when everything before it is read: see `hang_up`.
+        self.gone = False
         #: Nothing more should be read: see the head of the module, and `wait`.
         self.paused = False
         #: Who looks at this session, if anybody does.
@@ -201,6 +213,8 @@ class Session:
         self._throttles = False
         #: Nothing is taken before then.
         self._held_until = 0
+        #: At the last `tick` it was we who did not listen.
+        self._deaf = False
         #: UNBIND of the client that waits until every operation is answered.
         self._leaving: int | None = None
         #: Whoever this was may not ask for anything any more.
@@ -241,6 +255,12 @@ class Session:
         self.can_receive = False
         return self._read(now)
 
+    def hang_up(self) -> None:
+        """The client has closed its half of the connection, behind what is not read yet because it has to wait. It is
+        not to be sent anything more, but what it has said is taken in its time."""
+        self.gone = True
+        self.can_receive = False
+
     def hold(self, until: int) -> None:
         """Take nothing before this time."""
         if self.ending is None:
@@ -269,7 +289,7 @@ class Session:
             return events
         turn = room if 0 < room < TURN else TURN
         next_frame = self._framer.next if self.tap is None else self._next_seen
-        submits = taken = 0
+        submits = taken = octets = 0
         self.paused = False
         try:
             for taken in range(1, turn + 1):
@@ -292,6 +312,10 @@ class Session:
                     if self._stopped:
                         self.paused = self.ending is None
                         break
+                octets += len(frame)
+                if octets > TURN_OCTETS:
+                    self.paused = True
+                    break
             else:
                 self.paused = True
                 self._counters.full += self.full
@@ -299,6 +323,7 @@ class Session:
             taken -= 1
             self._lose_framing(lost, events)
         self.taken += taken
+        self.octets += octets
         if submits:
             self._timers.heard = now
             self._counters.received[CommandId.SUBMIT_SM] += submits
@@ -340,6 +365,7 @@ class Session:
         elif command_id & RESPONSE:
             self._take_response(command_id, status, sequence, now, events)
         elif command_id == CommandId.ENQUIRE_LINK:
+            self.vain += 1
             self._put(_header(16, CommandId.ENQUIRE_LINK_RESP, 0, sequence), CommandId.ENQUIRE_LINK_RESP)
         elif command_id == CommandId.UNBIND:
             self._take_unbind(sequence, now)
@@ -515,6 +541,7 @@ class Session:
         if self.ending is not None:
             return
         if pdu.command_status:
+            self.vain += 1
             pdu.command_status = status_for(self.interface_version, pdu.command_status)
             self._counters.count_refused(pdu.command_id & ~RESPONSE, pdu.command_status)
         if isinstance(pdu, SubmitMultiResp):
@@ -603,7 +630,9 @@ class Session:
     @property
     def leaving(self) -> bool:
         """Whether one of the two sides has sent UNBIND, the client has closed its half, or the session is over."""
-        return self.ending is not None or self.ended or bool(self._timers.unbind_sent) or self._leaving is not None
+        if self.ending is not None or self.ended or self.gone:
+            return True
+        return bool(self._timers.unbind_sent) or self._leaving is not None
 
     def end(self, ending: Ending) -> None:
         """End it here and now; the first ending counts."""
@@ -626,10 +655,15 @@ class Session:
         if self.ending is not None:
             return []
         events: list[Event] = []
-        if self.full or now < self._held_until:
+        deaf = self.full or now < self._held_until
+        if deaf:
             # It is we who do not listen.
             self._timers.heard = now
-        if self._window is not None:
+        elif self._deaf and not self.gone and self._window is not None:
+            # Its answers are perhaps only read now.
+            self._window.renew(now)
+        self._deaf = deaf
+        if self._window is not None and (self.gone or not deaf):
             late = self._window.expired(now)
             events += [Answered(request.token, None) for request in late if request.command_id in DELIVERIES]
         match self._timers.due(now):
@@ -690,6 +724,7 @@ class Session:
 
     def _refuse(self, command_id: int, sequence: int, status: CommandStatus, reason: str, events: list[Event]) -> None:
         """Answer with an error: in the command's own response, or in GENERIC_NACK where it has none (3.4 §4.3)."""
+        self.vain += 1
         response = response_to(command_id)
         self._put(encode(_pdu(response, sequence, command_status=status)), response)
         self._counters.count_refused(command_id, status)
@@ -709,6 +744,7 @@ class Session:
     def _ignore(self, command_id: int, status: int, sequence: int, events: list[Event], *, bad: bool = True) -> None:
         if bad:
             self._count_bad()
+        self.vain += 1
         self._counters.unasked += 1
         events.append(Unasked(command_id, status, sequence))
 
@@ -720,7 +756,7 @@ class Session:
     def _move(self, state: State) -> None:
         self.state = state
         self._may_submit = CommandId.SUBMIT_SM in RECEIVES[state]
-        self.can_receive = CommandId.DELIVER_SM in SENDS[state] and not self.ended
+        self.can_receive = CommandId.DELIVER_SM in SENDS[state] and not (self.ended or self.gone)
         self.wake_at = min(self.wake_at, self._timers.next())
 
     def _finish(self, *, late: bool = False) -> None:

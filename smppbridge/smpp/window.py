@@ -88,6 +88,12 @@ class Window:
         self._forget(sequence, request)
         return request
 
+    def renew(self, now: int) -> None:
+        """Let all that is open have the whole time from now."""
+        if self.timeout:
+            deadline = now + self.timeout
+            self._open = {sequence: one._replace(deadline=deadline) for sequence, one in self._open.items()}
+
     def expired(self, now: int) -> list[Request]:
         """Forget and return what was not answered in time."""
         late = []

@@ -347,6 +347,60 @@ def test_bad_pdus_may_be_unlimited() -> None:
     assert guard.pay(come(guard), 1_000_000, 1_000_000, 0) == (0, None)
 
 
+def test_what_leads_to_nothing_has_a_rate_of_its_own() -> None:
+    guard = make(max_refused_rate=100)
+    assert guard.pay_vain("demo", 100, 0, 1, MINUTE) == 0
+    assert guard.pay_vain("demo", 50, 0, 1, MINUTE) == 500
+    assert guard.pay_vain("demo", 10, 0, 1, MINUTE + 500) == 100
+    # Another account, and an address where nobody has bound, have rates of their own.
+    assert guard.pay_vain("other", 100, 0, 1, MINUTE) == 0
+    assert guard.pay_vain(come(guard, now=MINUTE), 100, 0, 1, MINUTE) == 0
+    assert guard.pay_vain(come(guard, now=MINUTE), 50, 0, 2, MINUTE) == 500
+    # What was not used for long counts for a second.
+    assert guard.pay_vain("demo", 101, 0, 1, 2 * MINUTE) == 10
+
+
+def test_what_leads_to_nothing_weighs_as_much_as_it_is_long() -> None:
+    guard = make(max_refused_rate=10)
+    assert guard.pay_vain("demo", 1, 9 * 8192, 1, MINUTE) == 0
+    assert guard.pay_vain("demo", 1, 9 * 8192, 1, MINUTE) == 1000
+
+
+def test_an_enquire_link_does_not_pay_for_the_flood_of_another_link() -> None:
+    guard = make(max_refused_rate=100)
+    guard.pay_vain("demo", 1000, 0, 2, MINUTE)
+    assert guard.pay_vain("demo", 1, 0, 2, MINUTE) == 20
+
+
+def test_what_leads_to_nothing_may_be_unlimited() -> None:
+    assert make(max_refused_rate=0).pay_vain("demo", 1_000_000, 0, 1, 0) == 0
+
+
+def test_what_an_address_sent_in_vain_is_remembered_until_it_is_paid() -> None:
+    guard = make(max_refused_rate=10)
+    visitor = come(guard, now=MINUTE)
+    guard.pay_vain(visitor, 64, 0, 1, MINUTE)
+    guard.leave(visitor, MINUTE, bound=False)
+    come(guard, AWAY, MINUTE + 100)
+    assert guard.pay_vain(come(guard, now=MINUTE + 100), 64, 0, 1, MINUTE + 100) == 6_400
+    guard.leave(visitor, MINUTE + 100, bound=False)
+    come(guard, ip_address("198.51.100.1"), 3 * MINUTE)
+    assert visitor.address not in guard.visitors
+
+
+@given(links=st.integers(1, 20), counts=st.lists(st.integers(1, 64), min_size=1, max_size=200))
+def test_however_many_links_flood_the_account_is_never_faster_than_its_rate(links: int, counts: list[int]) -> None:
+    """Each waits as it is told to, and goes on at once."""
+    guard, rate = make(max_refused_rate=100), 100
+    free, now = [MINUTE] * links, MINUTE
+    for count in counts:
+        next = free.index(min(free))
+        now = free[next]
+        free[next] = now + guard.pay_vain("demo", count, 0, links, now)
+    # A second's worth comes at once, and each link has sent before it waits for it.
+    assert sum(counts) <= rate * (1 + (now - MINUTE) / 1000) + 64 * links
+
+
 def test_connecting_again_forgives_nothing() -> None:
     guard = make(max_bad_pdus=3, max_pdu_rate=10)
     visitor = come(guard, now=MINUTE)

@@ -13,6 +13,7 @@ import uvloop
 from pdu import (
     BindTransceiver,
     CommandId,
+    CommandStatus,
     DeliverSm,
     DeliverSmResp,
     EnquireLink,
@@ -22,10 +23,12 @@ from pdu import (
     QuerySm,
     SubmitSm,
     SubmitSmResp,
+    Tag,
     Unbind,
     UnbindResp,
     decode,
     encode,
+    tlv,
 )
 from smppbridge.config import SmppConfig
 from smppbridge.smpp.admission import Admission
@@ -173,7 +176,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 @pytest.mark.parametrize("pdu", [SubmitSm(), EnquireLink(), QuerySm(message_id="1"), DeliverSmResp(sequence_number=7)])
 def test_a_flood_on_ten_links_lets_another_one_have_its_turn(pdu: Pdu, run: Run) -> None:
     async def test() -> None:
-        here = World(Desk(submit_window=10_000), max_bad_pdus=0)
+        here = World(Desk(submit_window=10_000), max_bad_pdus=0, max_refused_rate=0)
         flooding = [await here.link() for _ in range(10)]
         patient, wire = await here.link()
         for link, _ in flooding:
@@ -344,7 +347,7 @@ def test_a_flood_from_who_does_not_read_leaves_little_behind(octets: bytes, run:
     """It fills what may wait for it, once, and then nothing more is read: whatever it sends, and however much."""
 
     async def test() -> None:
-        here = World(Desk(), max_bad_pdus=0)
+        here = World(Desk(), max_bad_pdus=0, max_refused_rate=0)
         link, wire = await here.link()
         wire.link = link
         read = octets * (65_536 // len(octets))
@@ -428,6 +431,72 @@ def test_a_client_that_is_too_fast_is_read_from_more_slowly(run: Run) -> None:
         assert (link.session.submitted, wire.reads) == (14, False)
         assert link.session.wait(int(here.now * 1000)) == 500
         assert here.server.stats.paused == {"max_pdu_rate": 1}
+
+    run(test())
+
+
+class Refusing(Desk):
+    """Refuses every operation at once."""
+
+    def asked(self, link: Link, pdu: Any, frame: bytes) -> None:
+        link.respond_error(pdu.command_id, pdu.sequence_number, CommandStatus.ESME_RTHROTTLED, "too many")
+
+
+def test_a_client_that_is_refused_again_and_again_is_read_from_more_slowly(run: Run) -> None:
+    async def test() -> None:
+        here = World(Refusing(), max_refused_rate=100)
+        link, wire = await here.link()
+        other, other_wire = await here.link()
+        with structlog.testing.capture_logs() as log:
+            link.data_received(submits(10 * TURN))
+            await turns(30)
+        # A second's worth, and the rest of the turn in which that was over; each is answered.
+        assert (link.session.submitted, wire.reads) == (2 * TURN, False)
+        assert [pdu.command_status for pdu in wire.pdus()] == [CommandStatus.ESME_RTHROTTLED] * 2 * TURN
+        assert link.session.wait(int(here.now * 1000)) == (2 * TURN - 100) * 10
+        assert here.server.stats.paused == {"max_refused_rate": 1}
+        assert [(line["event"], line["account"], line["reason"]) for line in log] == [
+            ("client slowed down", "demo", "max_refused_rate")
+        ]
+        # Another bind of the account is answered at once, and waits for its own part alone.
+        other.data_received(encode(EnquireLink()))
+        assert [type(pdu) for pdu in other_wire.pdus()] == [EnquireLinkResp]
+        assert other.session.wait(int(here.now * 1000)) <= 20
+        here.now += 0.28
+        link._go_on()
+        await turns(30)
+        # It goes on with what it had said, no more of which is lost than of any other.
+        assert link.session.submitted == 3 * TURN
+
+    run(test())
+
+
+def test_a_long_request_that_is_refused_counts_as_many_however_it_is_cut(run: Run) -> None:
+    async def test() -> None:
+        here = World(Refusing(), max_refused_rate=100)
+        link, wire = await here.link()
+        text = encode(SubmitSm(tlvs=[tlv(Tag.MESSAGE_PAYLOAD, b"." * 60_000)]))
+        sent = text * 13
+        for at in range(0, len(sent), 30_000):
+            assert wire.reads
+            link.data_received(sent[at : at + 30_000])
+            await turns(3)
+        # 13 times 8 are 4 more than may come at once.
+        assert (link.session.submitted, wire.reads) == (13, False)
+        assert link.session.wait(int(here.now * 1000)) == 40
+
+    run(test())
+
+
+def test_what_is_accepted_is_never_slowed_down(run: Run) -> None:
+    async def test() -> None:
+        here = World(Desk(submit_window=10_000), max_refused_rate=1)
+        link, wire = await here.link()
+        link.data_received(submits(20 * TURN))
+        await turns(30)
+        here.desk.answer()
+        assert (link.session.submitted, wire.reads) == (20 * TURN, True)
+        assert here.server.stats.paused == {}
 
     run(test())
 

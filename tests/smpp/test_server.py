@@ -449,6 +449,41 @@ def test_who_has_closed_its_half_and_reads_nothing_is_cut_off(run: Run) -> None:
     run(test())
 
 
+def test_who_goes_while_it_is_slowed_down_is_bound_no_longer(run: Run) -> None:
+    """max_binds is 2. Half of what it said is not read, so neither is its end: the kernel tells of that."""
+    unknown = bytes.fromhex("00000010 00000a0a 00000000 00000001")
+
+    async def test() -> None:
+        async with world(max_bad_pdus=1) as here:
+            half, cut = [await here.bound() for _ in range(2)]
+            links = list(here.desk.links)
+            assert links[0].deliver(DeliverSm(), "a")
+            for client in (half, cut):
+                client.send(unknown * 20)
+                for _ in range(20):
+                    while type(await client.receive()) is not GenericNack:
+                        pass
+                client.send(SubmitSm())
+            third = await here.connect()
+            assert await third.bind() == CommandStatus.ESME_RBINDFAIL
+            half.writer.write_eof()
+            cut.reset()
+            await here.desk.until("down")
+            assert here.desk.endings == [Ending(How.LOST, "reset by the client while it was not read from")]
+            for _ in range(500):
+                if not links[0].half_closed:
+                    await asyncio.sleep(0.01)
+            assert (links[0].room, links[0].leaving, here.server.bound.count("demo")) == (0, True, 0)
+            # It may be bound twice again, though the first has not been heard to the end.
+            assert [await (await here.connect()).bind() for _ in range(2)] == [0, 0]
+            assert ("a", None) not in here.desk.heard
+            here.passed = 60
+            await here.desk.until(("a", None))
+            assert links[0] in here.desk.links
+
+    run(test())
+
+
 def test_deliver_sm_are_answered_or_given_back(run: Run) -> None:
     async def test() -> None:
         async with world(window=2) as here:
@@ -946,7 +981,7 @@ def test_an_address_that_is_taken_is_named_and_nothing_stays_open(run: Run) -> N
         async with world() as here:
             taken = here.server.addresses[0]
             second = SmppServer(SmppConfig(listeners=(*LOCAL, Listener(listen=taken))), Desk())
-            with pytest.raises(ListenFailed, match=re.escape(taken)):
+            with pytest.raises(ListenFailed, match=re.escape(f"{taken}: Address already in use; stop the program")):
                 await second.start()
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection(*second.addresses[0].split(":"))
@@ -1468,10 +1503,11 @@ def test_guessing_is_told_once_a_minute_without_passwords(run: Run, log: Any) ->
             guesser = await here.connect()
             for number in range(6):
                 await guesser.bind(f"name{number}", password=f"guess{number}")
-            here.passed += 30
+            # Sooner than who has not bound is sent away.
+            here.passed += 20
             await guesser.bind("name6", password="guess6")
             await guesser.close()
-            here.passed += 31
+            here.passed += 41
             guesser = await here.connect()
             for _ in range(4):
                 await guesser.bind("name7", password="guess7")

@@ -23,9 +23,10 @@ from pdu import (
     Unbind,
     UnbindResp,
     encode,
+    tlv,
 )
 from smppbridge.smpp.events import Answered, Ending, Event, How, Refused, Unasked
-from smppbridge.smpp.session import TURN, Counters, Session
+from smppbridge.smpp.session import TURN, TURN_OCTETS, Counters, Session
 from smppbridge.smpp.timers import Limits
 
 NOW = 2_000
@@ -68,6 +69,15 @@ def test_a_turn_has_an_end_and_the_rest_is_taken_in_the_next_ones(pdu: Pdu) -> N
     assert (session.taken - 1, session.paused, session.wait(NOW)) == (2 * TURN, True, 0)
     session.proceed(NOW)
     assert (session.taken - 1, session.paused) == (2 * TURN + 5, False)
+
+
+def test_a_turn_of_long_pdus_is_short() -> None:
+    session = bound()
+    long = encode(SubmitSm(tlvs=[tlv(Tag.MESSAGE_PAYLOAD, b"x" * 900)]))
+    events = session.receive(long * 60, NOW)
+    assert (len(events), session.paused, session.wait(NOW)) == (TURN_OCTETS // len(long) + 1, True, 0)
+    assert len(events) + len(session.proceed(NOW)) == 60
+    assert not session.paused
 
 
 def test_what_cannot_be_read_takes_its_turn_as_well() -> None:
@@ -229,6 +239,35 @@ def test_who_is_held_still_gets_answers_and_deliveries(said: Any) -> None:
     session.respond_submit(1, 0, "11")
     assert session.deliver(DeliverSm(), "a", NOW)
     assert [type(pdu) for pdu in said(session)] == [SubmitSmResp, DeliverSm]
+
+
+def test_who_is_held_has_its_answers_read_before_they_are_late(said: Any) -> None:
+    session = bound()
+    assert session.deliver(DeliverSm(), "a", NOW)
+    [delivery] = said(session)
+    session.hold(NOW + 200_000)
+    session.receive(encode(DeliverSmResp(sequence_number=delivery.sequence_number)), NOW)
+    for second in range(201):
+        assert session.tick(NOW + 1000 * second) == []
+    assert session.proceed(NOW + 200_000) == [Answered("a", 0)]
+
+
+def test_who_was_held_and_does_not_answer_has_not_answered() -> None:
+    session = bound()
+    assert session.deliver(DeliverSm(), "a", NOW)
+    session.hold(NOW + 200_000)
+    assert session.tick(NOW + 100_000) == []
+    assert session.tick(NOW + 200_000) == []
+    assert session.tick(NOW + 200_000 + LIMITS.response) == [Answered("a", None)]
+
+
+def test_who_has_hung_up_while_it_is_held_is_waited_for_no_longer_than_others() -> None:
+    session = bound()
+    assert session.deliver(DeliverSm(), "a", NOW)
+    session.hold(NOW + 200_000)
+    session.hang_up()
+    assert (session.leaving, session.room) == (True, 0)
+    assert session.tick(NOW + LIMITS.response) == [Answered("a", None)]
 
 
 # The end of the stream -----------------------------------------------------------------------------------------------
