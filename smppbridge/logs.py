@@ -8,6 +8,7 @@ decided here, once, by `set_up`:
 * A value whose key is secret by its name (`config.secrets.is_secret`) reads `***`. A traceback never shows variables,
   and known secrets are cut out of it.
 * Texts of messages (`TEXTS`) are shown as their length, unless `log.texts` is on.
+* What others wrote does nothing in a terminal: control characters and their like are told by number (`visible`).
 * What libraries write through `logging` comes out the same way, from warnings on.
 
 What can go wrong: a reader of standard error that does not read blocks the process, as it would block any other.
@@ -23,12 +24,12 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from functools import cache
 from typing import Any, BinaryIO
 
-import msgspec
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .config import MASK, LogConfig, is_secret, mask
+from .visible import as_json, visible
 
 #: Keys that hold what people write to each other.
 TEXTS = frozenset({"text", "texts", "comment", "subject", "body", "short_message", "message_payload", "pdu", "frame"})
@@ -162,7 +163,6 @@ class _Json:
 
     def __init__(self, journal: bool) -> None:
         self._prefixes = _PRIORITIES if journal else {}
-        self._encode = msgspec.json.Encoder(enc_hook=str).encode
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> bytes:
         level = event.pop("level")
@@ -173,7 +173,7 @@ class _Json:
             "event": event.pop("event"),
             **event,
         }
-        return self._prefixes.get(level, b"") + self._encode(line)
+        return self._prefixes.get(level, b"") + as_json(line)
 
 
 def _columns(*, colors: bool) -> Processor:
@@ -184,6 +184,9 @@ def _columns(*, colors: bool) -> Processor:
 
     def columns(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         event["event"] = f"{event.pop('station')}: {event['event']}"
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = visible(value, keep="\n\t" if key == "exception" else "")
         return render(logger, method, event).encode("utf-8", "backslashreplace")
 
     return columns

@@ -62,6 +62,9 @@ async def reading(gateway: Gateway) -> Reading:
             ("refused",): gateway.callbacks.refused,
         },
     }
+    if (door := gateway.http_door) is not None:
+        found["smppbridge_http_connections"] = {(): len(door.connections)}
+        found["smppbridge_http_connections_cut"] = {(reason,): count for reason, count in door.refused.items()}
     dispatched = gateway.dispatcher.stats
     for name, counted in _DISPATCHED.items():
         found[name] = {(): dispatched[counted]}

@@ -356,6 +356,8 @@ _TOO_MUCH = "more than 1048576 octets"
         (_packed(b"gzip", b"nope"), {}, "cannot be unpacked"),
         (_packed(b"gzip", gzip.compress(b"." * 1000)[:-9]), {}, "breaks off"),
         (_packed(b"br", b"nope"), {}, "not asked for"),
+        # Each layer is a megabyte to unpack again, and nobody else has a turn meanwhile.
+        (_packed(b"gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(b"ok")))), {}, "packed 3 times over"),
     ],
 )
 def test_what_fails_after_the_request_was_written_is_unclear(

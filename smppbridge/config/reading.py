@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
     """The file as TOML. Raises ConfigError."""
     try:
         text = path.read_bytes().decode("utf-8")
-        return tomllib.loads(text)
+        raw = tomllib.loads(text)
     except OSError as error:
         said = f"cannot be read: {error.strerror}"
         raise ConfigError([Finding(str(path), "", "", "", said)]) from None
@@ -114,6 +114,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError([_syntax(path, text, str(error))]) from None
     except RecursionError:
         raise ConfigError([Finding(str(path), "", "", "", "lists or tables within each other are too deep")]) from None
+    found = Said(path, raw)
+    rules.check_no_nul(raw, found)
+    if found.mistakes:
+        raise ConfigError(found.mistakes)
+    return raw
 
 
 def _syntax(path: Path, text: str, said: str) -> Finding:

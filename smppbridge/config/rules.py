@@ -107,6 +107,23 @@ class Said:
         return finding(self._file, self._raw, spot(place, Config), said)
 
 
+# Texts ---------------------------------------------------------------------------------------------------------------
+
+
+def check_no_nul(raw: object, said: Said, place: Place = ()) -> None:
+    """NUL ends a text for the system, SMPP and most libraries, each in its own way: no name and no value has one."""
+    if isinstance(raw, str) and "\0" in raw:
+        said.mistake(place, "expected a text without NUL")
+    elif isinstance(raw, list):
+        for number, value in enumerate(raw):
+            check_no_nul(value, said, (*place, number))
+    elif isinstance(raw, dict):
+        for name, value in raw.items():
+            if "\0" in name:
+                said.mistake((*place, name), "expected a name without NUL")
+            check_no_nul(value, said, (*place, name))
+
+
 # Secrets -------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +293,8 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
             _check_password(name, table, tables.accounts.get(name), said)
     for name, account in tables.accounts.items():
         place = ("accounts", name)
+        if not (name and name.isprintable()):
+            said.mistake(place, "expected a name of printable characters: it stands in the log and in metrics")
         if not account.allowed_networks:
             said.warning((*place, "allowed_networks"), "nobody may bind from anywhere")
         for number, network in enumerate(account.allowed_networks):
@@ -303,11 +322,19 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
                 (*place, "dialect", "receipt_text"),
                 "neither {stat} nor {state}, and no TLVs: nobody could tell what became of a message",
             )
+        if _FORGED.search(account.dialect.receipt_text):
+            said.warning(
+                (*place, "dialect", "receipt_text"),
+                "what a client wrote stands before the id or the state and may look like them: put it last",
+            )
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
         if account.outbind is not None:
             _check_outbind(account, account.outbind, (*place, "outbind"), said)
 
+
+#: Clients take the first that fits.
+_FORGED = re.compile(r"\{(text|source|destination)\}.*\{(id|stat|state)\}")
 
 #: What nothing would come of without any time.
 _SOME_TIME = {
@@ -468,6 +495,8 @@ def check_providers(tables: Tables, adapters: Adapters | None, said: Said) -> No
     http = tables.http
     for name, provider in tables.providers.items():
         place = ("providers", name)
+        if not (name and name.isprintable()) or "/" in name or name in (".", ".."):
+            said.mistake(place, "expected a name of printable characters without /: it is a part of callback addresses")
         if isinstance(provider.verify, Path):
             _check_authorities(provider.verify, place, said)
         if provider.verify is False:

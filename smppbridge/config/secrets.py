@@ -17,6 +17,8 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 MASK = "***"
+#: Stands where a text was cut off.
+CUT = "…"
 
 #: Where in the file a value stands: names of tables and keys, numbers in lists.
 Place: TypeAlias = tuple[str | int, ...]
@@ -47,7 +49,9 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret replaced, also where it was encoded for a URL, JSON or XML."""
+    """`text` with every secret replaced, also where it was encoded for a URL, JSON or XML, and where a text was cut off
+    in the middle of one (`CUT`): of what a provider says no more is kept than there is room for."""
+    begun = CUT in text
     for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
         forms = {
             secret,
@@ -61,7 +65,13 @@ def mask(text: str, secrets: Iterable[str]) -> str:
         }
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, MASK)
+            for length in range(len(form) - 1, _BEGUN - 1, -1) if begun else ():
+                text = text.replace(form[:length] + CUT, MASK + CUT)
     return text
+
+
+#: So many characters before the sign may be a coincidence.
+_BEGUN = 4
 
 
 class Unreadable(Exception):
@@ -85,6 +95,8 @@ class Source(NamedTuple):
                     raise Unreadable(f"the environment variable {self.name} is not set")
                 text = environ[self.name]
             case "credential":
+                if "/" in self.name:
+                    raise Unreadable("names a file somewhere else: expected the name that LoadCredential= gives it")
                 folder = environ.get("CREDENTIALS_DIRECTORY")
                 if not folder:
                     raise Unreadable(
@@ -152,11 +164,19 @@ def readable_by_others(path: Path) -> bool:
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
+#: Octets of a file that holds one secret.
+_LARGEST = 65_536
+
+
 def _content(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            octets = file.read(_LARGEST + 1)
+        text = octets.decode("utf-8")
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path} is not text in UTF-8") from error
+    if len(octets) > _LARGEST:
+        raise Unreadable(f"{path} has more than {_LARGEST} octets: that is no secret")
     return text.removesuffix("\n").removesuffix("\r")

@@ -185,6 +185,8 @@ class SmppConfig(Table):
     max_pdu_rate: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), Unit("PDUs a second")] = 0
     #: So many PDUs that cannot be read, from one address within a minute, and each further one costs a second.
     max_bad_pdus: Annotated[Whole, Unit("PDUs a minute")] = Field(default=100, ge=0)
+    #: An account that is refused more, or asks ENQUIRE_LINK more often, is read from more slowly; 0 is unlimited.
+    max_refused_rate: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False), Unit("PDUs a second")] = 2000
 
 
 class HttpConfig(Table):
@@ -196,6 +198,13 @@ class HttpConfig(Table):
     public_url: Annotated[str, AfterValidator(_url)] = ""
     #: Larger callbacks are refused with 413.
     max_body: Annotated[Whole, Unit("octets")] = Field(default=1_048_576, ge=1024)
+    #: Connections beyond this are closed at once; of one address, 0 is unlimited.
+    max_connections: Annotated[Whole, Unit("connections")] = Field(default=1024, ge=1)
+    max_connections_per_address: Annotated[Whole, Unit("connections")] = Field(default=256, ge=0)
+    #: For each step of a request: until it is there whole, until it is answered, until the answer is read. 0: for ever.
+    request_timeout: Seconds = 30
+    #: Between two requests of a connection.
+    idle_timeout: Seconds = 5
     #: Who may see /metrics.
     metrics_networks: tuple[NetworkText, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
@@ -318,6 +327,8 @@ class AccountConfig(Table):
     default_validity: Seconds = 86400
     #: … and at most.
     max_validity: Seconds = 7 * 86400
+    #: How far ahead a message may be scheduled; 0: as far as the client says.
+    max_schedule: Seconds = 366 * 86400
     #: How long parts of a long message wait for each other.
     parts_timeout: Seconds = 3600
     #: Which parts of a long message get a receipt: those that asked; or, if any asked, all, the first or the last.

@@ -412,7 +412,7 @@ def _unread(response: httpx.Response, count: int) -> Outcome:
 def _failed(answer: _Answer, response: httpx.Response, count: int) -> Outcome:
     """What an error means for each of `count` recipients."""
     error = _error(answer.description)
-    said = f"{answer.status or response.status_code} {answer.description[:200]}"
+    said = f"{answer.status or response.status_code} {reading.cut(answer.description)}"
     outcome = ERRORS[error](said) if error else _by_its_status(said, answer, response)
     if count == 1 or error in OF_THE_REQUEST or isinstance(outcome, InDoubt):
         return outcome

@@ -209,7 +209,7 @@ class Omnicell(Provider[OmnicellSettings]):
         # Not one id in it: the request as a whole was refused, or this is no answer of the service.
         outcome = reading.by_status(response)
         if said := next((one.error for one in told if one.error), ""):
-            outcome = msgspec.structs.replace(outcome, reason=f"HTTP {response.status_code}: {said[:200]}")
+            outcome = msgspec.structs.replace(outcome, reason=f"HTTP {response.status_code}: {reading.cut(said)}")
         return [outcome] * len(messages)
 
     def _form(self, messages: Sequence[Message]) -> Form:
@@ -433,9 +433,9 @@ def _paired(ids: Sequence[str], states: Sequence[etree._Element]) -> list[_Told]
 
 def _outcome(told: _Told) -> Outcome:
     if told.error and told.id:
-        return InDoubt(reason=f"error {told.error[:200]}, yet it has the id {told.id}")
+        return InDoubt(reason=f"error {reading.cut(told.error)}, yet it has the id {told.id}")
     if told.error:
-        return Unable(reason=told.error[:200], err=reading.UNKNOWN_ERROR)
+        return Unable(reason=reading.cut(told.error), err=reading.UNKNOWN_ERROR)
     if not told.id:
         return InDoubt(reason="neither an id nor an error")
     report = _report(told.id, told.state)
@@ -443,7 +443,7 @@ def _outcome(told: _Told) -> Outcome:
 
 
 def _report(ref: str, state: str) -> StatusReport:
-    return StatusReport(state=STATES.get(state.lower(), MessageState.UNKNOWN), ref=ref, raw=state[:50])
+    return StatusReport(state=STATES.get(state.lower(), MessageState.UNKNOWN), ref=ref, raw=reading.cut(state, 50))
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

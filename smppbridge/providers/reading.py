@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ import httpx
 import msgspec
 from lxml import etree
 
+from ..config.secrets import CUT
 from ..model import Millis
 from .base import InDoubt, Outcome, Temporary, Unable
 
@@ -45,9 +47,23 @@ def by_status(response: httpx.Response) -> Outcome:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """The seconds of Retry-After, an hour at most. Its other form, a date, needs a clock and is passed over."""
-    seconds = number(response.headers.get("retry-after"))
+    """The seconds of Retry-After, an hour at most. A date in it (RFC 9110 §10.2.3) is counted from the one at which the
+    provider has answered, by its own clock; where it does not tell that, the date is passed over."""
+    written = response.headers.get("retry-after")
+    seconds = number(written)
+    if seconds is None:
+        seconds = _between(response.headers.get("date"), written)
     return None if seconds is None or seconds < 0 else float(min(seconds, 3600))
+
+
+def _between(date: str | None, later: str | None) -> int | None:
+    """The seconds from one HTTP date to another; None where either is none."""
+    if not date or not later:
+        return None
+    try:
+        return int((parsedate_to_datetime(later) - parsedate_to_datetime(date)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def json(response: httpx.Response) -> Any:
@@ -106,6 +122,12 @@ def at(value: str, zone: ZoneInfo) -> Millis:
         return max(int(datetime.fromisoformat(value).replace(tzinfo=zone).timestamp()) * 1000, 0)
     except (ValueError, OverflowError):
         return 0
+
+
+def cut(words: str, most: int = 200) -> str:
+    """As much of what a provider says as is kept. Where it is cut off, a sign says so: a secret may begin there, which
+    `config.mask` looks for."""
+    return words if len(words) <= most else words[: most - 1] + CUT
 
 
 def number(value: object) -> int | None:

@@ -40,7 +40,7 @@ from .base import (
     WhenInDoubt,
     fixed,
 )
-from .reading import UNREADABLE, by_status, cost, err, parts, retry_after
+from .reading import UNREADABLE, by_status, cost, cut, err, parts, retry_after
 
 # Tables: literal, under the address of the provider's page that they come from. --------------------------------------
 
@@ -243,7 +243,7 @@ def _outcome(result: _Result | None, response: httpx.Response) -> Outcome:
 
 
 def _failed(error: _Error, response: httpx.Response) -> Outcome:
-    said = f"{error.code[:50]}: {error.text[:200]}"
+    said = f"{cut(error.code, 50)}: {cut(error.text)}"
     meaning = ERRORS.get(error.code)
     outcome: Outcome = meaning(said) if meaning else InDoubt(reason=said)
     if isinstance(outcome, Temporary):
@@ -257,5 +257,5 @@ def _report(state: _State) -> StatusReport:
         ref=state.client_id,
         err=err(state.error),
         at=state.time_ms,
-        raw=state.state[:50],
+        raw=cut(state.state, 50),
     )

@@ -417,7 +417,7 @@ def _failed(message: Message, code: int, id: str, answer: Mapping[str, Any]) -> 
     outcome = _repeated(message, said) if code == REPEATED else ERRORS.get(code, _unheard_of)(said)
     if id not in ("", "0") and not isinstance(outcome, Refused):
         # An id beside the error: a message was made of it all the same, so that its status decides.
-        return InDoubt(reason=f"{said}, yet it has the id {id[:40]}")
+        return InDoubt(reason=f"{said}, yet it has the id {reading.cut(id, 40)}")
     return outcome
 
 
@@ -510,7 +510,7 @@ def _at(timestamp: object) -> Millis:
 
 
 def _said(answer: Mapping[str, Any], code: int) -> str:
-    return f"error {code}: {reading.text(answer.get('error'))[:200]}"
+    return f"error {code}: {reading.cut(reading.text(answer.get('error')))}"
 
 
 def _digests(algorithm: str, base: bytes) -> Sequence[bytes]:

@@ -11,6 +11,9 @@ from .failures import Unclear
 
 #: Octets of a decoded answer. A longer one cannot be what an adapter expects.
 MAX_ANSWER = 1_048_576
+#: Codings of a body, one within the other. Each costs unpacking up to MAX_ANSWER octets while everybody waits, and a
+#: head has room for thousands.
+_MOST_CODINGS = 2
 
 #: Headers as they were on the wire, in their order.
 Headers = Sequence[tuple[bytes, bytes]]
@@ -27,7 +30,10 @@ def response(status: int, headers: Headers, body: bytes, request: httpx.Request)
     codings = b",".join(value for name, value in headers if name.lower() == b"content-encoding")
     if len(body) > MAX_ANSWER:
         raise too_long(status)
-    for coding in reversed(codings.lower().replace(b" ", b"").split(b",")):
+    packed = [coding for coding in codings.lower().replace(b" ", b"").split(b",") if coding]
+    if len(packed) > _MOST_CODINGS:
+        raise Unclear(f"HTTP {status} with an answer packed {len(packed)} times over")
+    for coding in reversed(packed):
         body = _unpacked(status, coding, body)
     kept = [header for header in headers if header[0].lower() not in _OF_THE_WIRE]
     return httpx.Response(status, headers=kept, content=body, request=request)
@@ -39,7 +45,7 @@ def too_long(status: int) -> Unclear:
 
 def _unpacked(status: int, coding: bytes, body: bytes) -> bytes:
     """Never more than MAX_ANSWER octets in memory, however small the body and however much it stands for."""
-    if coding in (b"", b"identity") or not body:
+    if coding == b"identity" or not body:
         return body
     if coding not in (b"gzip", b"x-gzip", b"deflate"):
         raise Unclear(f"HTTP {status} with an answer packed in a way that was not asked for")

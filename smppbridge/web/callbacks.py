@@ -65,6 +65,10 @@ class Callbacks:
         self._lines = Throttle(1, burst=60)
         #: Refused since the last line about it.
         self._silent = 0
+        #: The same of those that could not be kept. While the disk is full every provider comes again and again, and
+        #: the log may be on the same disk.
+        self._unkept_lines = Throttle(1, burst=60)
+        self._unkept = 0
         #: Counted for /metrics.
         self.taken = 0
         self.refused = 0
@@ -123,7 +127,10 @@ class Callbacks:
                 await self._receive(provider.name, reply.incoming)
         except (StoreFailed, NobodyReceives) as failed:
             # Not kept: the provider is to come again.
-            self._log.error("callback not kept", provider=provider.name, reason=str(failed))
+            self._unkept += 1
+            if self._unkept_lines.take(self._clock()):
+                times, self._unkept = self._unkept, 0
+                self._log.error("callback not kept", provider=provider.name, reason=str(failed), times=times)
             return Response(status_code=503)
         self.taken += 1
         return Response(reply.body, reply.status, media_type=reply.content_type)

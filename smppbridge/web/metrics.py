@@ -62,6 +62,8 @@ METRICS = (
     Declared("smppbridge_receipts_delivered", "counter", "Receipts that went out and were answered.", ("by",)),
     Declared("smppbridge_receipts_refused", "counter", "Receipts that a client answered with an error.", ("by",)),
     Declared("smppbridge_callbacks", "counter", "Callbacks of providers, by what became of them.", ("outcome",)),
+    Declared("smppbridge_http_connections", "gauge", "Open connections to the HTTP listener."),
+    Declared("smppbridge_http_connections_cut", "counter", "Those not taken, or cut off, by reason.", ("reason",)),
     Declared("smppbridge_provider_messages", "counter", "Messages by provider and outcome.", ("provider", "outcome")),
     Declared("smppbridge_provider_requests", "counter", "HTTP requests made to a provider.", ("provider",)),
     Declared("smppbridge_provider_queued", "gauge", "Messages in memory for a provider.", ("provider",)),

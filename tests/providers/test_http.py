@@ -669,3 +669,16 @@ def test_a_path_finds_something_or_nothing(document, steps):
     found = documents.find(document, tuple(steps))
     assert isinstance(documents.text(found), str)
     assert documents.at(found) >= 0
+
+
+@pytest.mark.parametrize(
+    ("format", "said", "found"),
+    [
+        ("json", '{"id": 7}', {"id": 7}),
+        ("xml", "<id>7</id>", {"id": "7"}),
+        ("form", "id=7", {"id": "7"}),
+        ("text", "7", ["7"]),
+    ],
+)
+def test_a_byte_order_mark_says_nothing(format, said, found):
+    assert documents.read(b"\xef\xbb\xbf" + said.encode(), format) == documents.read(said.encode(), format) == found

@@ -538,7 +538,7 @@ def error(text: str) -> Unable:
          "<detail><id>6</id><state>Accepted</state></detail></status>", [error("No"), Sent(ref="6")]),
         ('<status groupid="1"><state error="One">Accepted</state><state error="Two">Accepted</state></status>',
          [error("One"), error("Two")]),
-        (f'<status><state error="{"x" * 300}">Accepted</state></status>', [error("x" * 200)]),
+        (f'<status><state error="{"x" * 300}">Accepted</state></status>', [error("x" * 199 + "…")]),
         ('<status id="5"><state error=" ">Accepted</state></status>', [Sent(ref="5")]),
         # An error beside an id contradicts itself.
         ('<status id="5"><state error="Invalid message">Accepted</state></status>',

@@ -69,6 +69,24 @@ def test_how_long_to_wait(header, seconds):
 
 
 @pytest.mark.parametrize(
+    ("until", "date", "seconds"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:27:30 GMT", 30),
+        ("Wed, 21 Oct 2026 00:00:05 GMT", "Tue, 20 Oct 2026 23:59:50 GMT", 15),
+        ("Wednesday, 21-Oct-26 07:28:00 GMT", "Wed Oct 21 07:27:30 2026", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ("Fri, 21 Oct 2033 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 3600),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:01 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "a moment ago", None),
+        ("Wed, 99 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:01 GMT", None),
+        ("soon", "Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_a_date_is_counted_from_that_of_the_answer(until, date, seconds):
+    assert reading.retry_after(httpx.Response(503, headers={"retry-after": until, "date": date})) == seconds
+
+
+@pytest.mark.parametrize(
     ("value", "number", "text", "err", "cost", "parts"),
     [
         (5, 5, "5", 5, "5", 5),

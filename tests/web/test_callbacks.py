@@ -6,8 +6,12 @@ import asyncio
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 from starlette.requests import Request
 
+from smppbridge.providers.base import Callback
+from smppbridge.providers.smsc import Smsc, SmscSettings
+from smppbridge.store.base import StoreFailed
 from smppbridge.web.callbacks import Callbacks
 
 
@@ -52,3 +56,26 @@ def test_whoever_knocks_all_day_fills_no_log() -> None:
     }
     assert lines[-1]["times"] == 441
     assert door.refused == 502
+
+
+def test_a_disk_that_is_full_does_not_fill_with_lines_about_it() -> None:
+    now = 1_000_000
+
+    async def full(*_: Any) -> None:
+        raise StoreFailed("no room left on the disk")
+
+    smsc = Smsc("smsc", SmscSettings(login="a", password=SecretStr("b"), callback_unsigned=True))
+    door = Callbacks(providers={}, config={}, report=full, receive=full, clock=lambda: now, max_body=1000)
+    callback = Callback(method="POST", path="", query=b"", headers={}, body=b"id=1&phone=1&status=1", peer="192.0.2.1")
+
+    async def knock(times: int) -> None:
+        for _ in range(times):
+            assert (await door.take(smsc, callback)).status_code == 503
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(knock(500))
+        assert len(lines) == 60
+        now += 1000
+        asyncio.run(knock(1))
+    assert [line["event"] for line in lines] == ["callback not kept"] * 61
+    assert lines[-1]["times"] == 441

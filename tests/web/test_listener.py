@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from smppbridge.smpp.listening import ListenFailed
 from smppbridge.web.listener import Listener
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -46,6 +47,16 @@ async def talk(with_it: Talk) -> None:
             await writer.wait_closed()
     finally:
         await listener.stop()
+
+
+def test_an_address_that_is_taken_is_named_with_what_to_do(run: Run) -> None:
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(ListenFailed, match=f"cannot listen on {address}: Address already in use; stop the pro"):
+                await Listener.start(Router([]), address)
+
+    run(test)
 
 
 def test_bodies_of_any_size_follow_each_other_on_a_connection(run: Run) -> None:

@@ -12,8 +12,8 @@ from . import documents
 from .documents import Path
 from .settings import Condition, HttpSettings, Reading
 
-#: Characters of a provider's sentence that are kept.
-_SAID = 200
+#: Characters of a word or a code. What is longer is neither, and is not told.
+_WORD = 50
 #: Characters of an id.
 _REF = 255
 
@@ -51,7 +51,7 @@ class Told(NamedTuple):
     channel: str
 
     def said(self) -> str:
-        return ": ".join(part for part in (self.code[:50], self.reason[:_SAID]) if part)
+        return ": ".join(part for part in (_word(self.code), reading.cut(self.reason)) if part)
 
 
 class Reader:
@@ -102,7 +102,7 @@ class Reader:
 
     def report(self, told: Told, ref: str) -> StatusReport:
         """A word that `states` does not know is UNKNOWN: it is asked for again, or waited for."""
-        raw = " ".join(part for part in (told.state[:50], told.said()) if part)
+        raw = " ".join(part for part in (_word(told.state), told.said()) if part)
         return StatusReport(
             state=self._states.get(told.state, MessageState.UNKNOWN),
             ref=ref,
@@ -113,6 +113,10 @@ class Reader:
             channel=told.channel,
             raw=raw,
         )
+
+
+def _word(written: str) -> str:
+    return written if len(written) <= _WORD else ""
 
 
 def path(written: str) -> Path | None:

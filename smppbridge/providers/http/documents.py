@@ -19,6 +19,7 @@ Nothing in here raises, whatever stands in a document; only `parse` does, for a 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -102,7 +103,8 @@ def at(value: Any) -> Millis:
 
 
 def read(body: bytes, format: Format, *, charset: str = "utf-8", separator: str = "") -> Any:
-    """The document; None where the octets are none of that format."""
+    """The document, whether or not a byte order mark stands first; None where the octets are none of that format."""
+    body = body.removeprefix(BOM_UTF8)
     match format:
         case "json":
             try:

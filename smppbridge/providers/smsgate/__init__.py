@@ -34,6 +34,7 @@ from typing import ClassVar
 import httpx
 
 from ...model import Kind, Message, Millis, StatusReport, text_of
+from .. import reading
 from ..base import Callback, NotFound, Outcome, Provider, Refused, Reply, Unable, WhenInDoubt
 from . import incoming
 from .answers import WRONG_NUMBER, ours, refuses_everything, report
@@ -115,7 +116,7 @@ class Smsgate(Provider[SmsgateSettings]):
         # account, is there all the same: only what would meet every message, too, speaks against it.
         error = self._door.error(response)
         if refuses_everything(error) or response.status_code in (401, 403):
-            raise ValueError(f"HTTP {response.status_code}: {error[:200]}")
+            raise ValueError(f"HTTP {response.status_code}: {reading.cut(error)}")
         return self._door.balance_told(response)
 
     # Callbacks

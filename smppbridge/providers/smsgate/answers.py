@@ -182,12 +182,12 @@ def _not_taken(said: str, message: Message, response: httpx.Response) -> Outcome
     """An error without an id: an error that nobody knows says at least that there is no message."""
     if sentence(said) in _KNOWN:
         return failed(said, message, response, ours(message))
-    return Unable(reason=said[:200], err=reading.UNKNOWN_ERROR)
+    return Unable(reason=reading.cut(said), err=reading.UNKNOWN_ERROR)
 
 
 def failed(said: str, message: Message, response: httpx.Response, reference: str) -> Outcome:
     """What an error means. `reference`: the id of ours that the platform was told; empty: none."""
-    words, reason = sentence(said), said[:200]
+    words, reason = sentence(said), reading.cut(said)
     if words == _SENT_BEFORE:
         return _sent_before(message, reason, reference)
     if words == _REPEATED:
@@ -241,7 +241,7 @@ def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | Not
         return NotFound(reason=said)
     state = STATES.get(said.lower(), MessageState.UNKNOWN)
     legs = {channel: reading.text(item.get(f"state_{channel}")).strip().lower() for channel in CHANNELS}
-    told = " ".join(f"{channel}:{word[:20]}" for channel, word in legs.items() if word)
+    told = " ".join(f"{channel}:{reading.cut(word, 20)}" for channel, word in legs.items() if word)
     never = said.lower() == NEVER_KNOWN
     return StatusReport(
         state=state,
@@ -251,7 +251,7 @@ def report(item: Item, ref: str, order: Sequence[Channel]) -> StatusReport | Not
         cost=_sum(item.get(f"price_{channel}") for channel in CHANNELS),
         parts=reading.parts(item.get("num_parts_sms")),
         channel=_delivered_by(legs, order) if state is MessageState.DELIVERED else "",
-        raw=f"{said[:100]} {told}".strip(),
+        raw=f"{reading.cut(said, 100)} {told}".strip(),
     )
 
 
