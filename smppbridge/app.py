@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import uvloop
@@ -40,7 +40,7 @@ from .dispatch.routing import Router, carries
 from .ids import IdGenerator, wall_clock
 from .journal import Journal
 from .logs import hide_also, set_up
-from .model import Incoming, Millis, Notify, Receipt, bare
+from .model import Incoming, Message, Millis, Notify, Receipt, bare
 from .notify import Notifier
 from .providers.base import Callback, Provider
 from .providers.registry import adapter_class, build
@@ -59,15 +59,31 @@ from .store.sqlite import SqliteStore
 from .submission import Submission
 from .web import health, metrics
 from .web.callbacks import Callbacks, NobodyReceives
-from .web.listener import Listener
+from .web.listener import Door, Limits, Listener
 
-#: How long requests in flight and clients may take to finish when we stop, in seconds.
-_DRAIN = 20.0
-#: How long clients may take to answer our UNBIND, in seconds: most do at once, some never.
-_FAREWELL = 5.0
-#: How often what has been kept long enough is forgotten, in seconds; a step removes at most this many messages.
+
+class Patience(NamedTuple):
+    """How long the steps of the end may take, in seconds. All of them together fit into TimeoutStopSec of the unit."""
+
+    #: Requests to providers, however long their `timeout` is.
+    requests: float = 60.0
+    #: What is to be written down: for clients that have just submitted, and what they answer to receipts.
+    writing: float = 20.0
+    #: Clients until they answer our UNBIND: most do at once, some never.
+    farewell: float = 5.0
+
+
+#: Where the store has failed: nothing that ends now can be kept.
+_HURRY = Patience(1.0, 1.0, 1.0)
+#: A second SIGTERM so soon after the first is the same one: it was sent to us and to our group, as `timeout` does.
+_SAME_SIGNAL = 1.0
+#: How long the store may take to answer `/readyz`, in seconds.
+_ANSWER = 5.0
+#: How often what has been kept long enough is forgotten, in seconds. Then so many messages at least between two pauses,
+#: a few hundredths of a core, and never fewer than came to their end meanwhile: or what is kept would grow for ever at
+#: full load.
 _PURGE_EVERY = 60.0
-_PURGE_STEP = 500
+_PURGE_LEAST = 125
 _PURGE_PAUSE = 0.05
 #: Subscribers that the store is asked about at once.
 _ALERTS = 500
@@ -89,6 +105,10 @@ class Gateway:
         self.journal = Journal(config.log.message_lines)
         #: Messages from subscribers so far, by provider and account.
         self.incoming: Counter[tuple[str, str]] = Counter()
+        #: The store can make nothing durable any more: the gateway is to end, so that it is opened anew.
+        self.failed = asyncio.Event()
+        #: Messages that have come to their end so far.
+        self.ended = 0
         self._work: set[asyncio.Task[None]] = set()
         self._http: Listener | None = None
 
@@ -113,7 +133,7 @@ class Gateway:
             providers=self.providers,
             clock=self.clock,
             on_receipts=self._deliver,
-            on_ended=self.watch.ended,
+            on_ended=self._over,
             deliver=self._callback_within,
             journal=self.journal,
         )
@@ -137,12 +157,13 @@ class Gateway:
             clock=self.clock,
             max_body=config.http.max_body,
         )
+        self.smpp = SmppServer(config.smpp, self, bound=self.bound, node=config.store.node)
+        self.store.when_failed(self._store_failed)
         await self.dispatcher.start()
         await self.submission.parts.sweep()
-        self.smpp = SmppServer(config.smpp, self, bound=self.bound, node=config.store.node)
         await self.smpp.start()
         if config.http.listen:
-            self._http = await Listener.start(self._web(), config.http.listen)
+            self._http = await Listener.start(self._web(), config.http.listen, Limits.of(config.http))
         self.control = Control(
             place(config.control, config.store), {"capture": Capture(self.smpp.taps, lambda: self.config.accounts)}
         )
@@ -166,18 +187,18 @@ class Gateway:
 
     # Stop ------------------------------------------------------------------------------------------------------------
 
-    async def stop(self) -> None:
+    async def stop(self, patience: Patience = Patience()) -> None:  # noqa: B008 (it cannot be changed)
         """In this order: nothing new comes in, what is under way ends, clients are sent off, the disk is closed."""
         self.draining = True
         self.log.info("stopping", links=len(self.smpp.links))
         self.smpp.stop_listening()
         await self.callers.close()
-        async with _at_most(_DRAIN):
+        async with _at_most(patience.writing):
             await self.submission.drain()
-        await self.dispatcher.close(_DRAIN)
+        await self.dispatcher.close(patience.requests)
         await self._alert()
-        await self.smpp.stop(_FAREWELL)
-        async with _at_most(_DRAIN):
+        await self.smpp.stop(patience.farewell)
+        async with _at_most(patience.writing):
             await self.outbox.drain()
         await self.control.stop()
         for task in self._work:
@@ -187,6 +208,15 @@ class Gateway:
             await self._http.stop()
         await self.store.close()
         self.log.info("stopped")
+
+    def _store_failed(self, failed: StoreFailed) -> None:
+        """Nothing can be promised any more (ARCHITECTURE.md, promise 8)."""
+        self.log.critical("the store failed, the gateway ends", reason=str(failed))
+        if failed.uncertain:
+            # What may be kept must be neither acknowledged nor refused: nobody hears anything, as in a crash.
+            for link in list(self.smpp.links.values()):
+                link.abort()
+        self.failed.set()
 
     # Reload ----------------------------------------------------------------------------------------------------------
 
@@ -309,14 +339,20 @@ class Gateway:
         while True:
             try:
                 before = self.clock() - int(self.config.store.retention * 1000)
-                purged = _PURGE_STEP
-                while purged == _PURGE_STEP:
-                    purged = await self.store.purge(before, _PURGE_STEP)
+                limit, ended = _PURGE_LEAST, self.ended
+                while await self.store.purge(before, limit) == limit:
                     await asyncio.sleep(_PURGE_PAUSE)
+                    limit = max(_PURGE_LEAST, self.ended - ended)
+                    ended = self.ended
                 await self.outbox.forget_old()
             except StoreFailed as failed:
                 self.log.error("nothing was purged", reason=str(failed))
             await asyncio.sleep(_PURGE_EVERY)
+
+    def _over(self, messages: Sequence[Message]) -> None:
+        """They have come to their end."""
+        self.ended += len(messages)
+        self.watch.ended(messages)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -334,8 +370,13 @@ class Gateway:
     def http_address(self) -> str:
         return self._http.address if self._http else ""
 
+    @property
+    def http_door(self) -> Door | None:
+        """Who is connected to the HTTP listener, where there is one."""
+        return self._http.door if self._http else None
+
     def _web(self) -> ASGIApp:
-        web = FastAPI(title="smppbridge", version=__version__, docs_url=None, redoc_url=None)
+        web = FastAPI(title="smppbridge", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
         web.include_router(health.router(self.check))
         web.include_router(metrics.router(self.read, self.config.http.metrics_networks))
         # Thousands of callbacks may come a second, each with one status: they take the short way in.
@@ -345,11 +386,14 @@ class Gateway:
         """What cannot do its work, by part; empty texts where all is well."""
         parts = {"gateway": "draining" if self.draining else "", "store": ""}
         try:
-            await self.store.stats()
-            # Reading may still work where writing does not (a failed fsync): a note of nothing asks the writer.
-            await self.store.note(())
+            async with asyncio.timeout(_ANSWER):
+                await self.store.stats()
+                # Reading may still work where writing does not (a failed fsync): a note of nothing asks the writer.
+                await self.store.note(())
         except StoreFailed as failed:
             parts["store"] = str(failed)
+        except TimeoutError:
+            parts["store"] = f"the store does not answer within {_ANSWER:g} s: the disk hangs, or is far too slow"
         return parts
 
     async def read(self) -> metrics.Reading:
@@ -383,11 +427,22 @@ async def _at_most(seconds: float) -> AsyncIterator[None]:
 
 
 async def run(path: Path, config: Config, reload: asyncio.Event) -> int:
-    """Serve until SIGTERM or SIGINT; SIGHUP, or `reload`, reads the settings again. Returns the exit code."""
+    """Serve until SIGTERM or SIGINT; a second one ends it at once. SIGHUP, or `reload`, reads the settings again.
+    Returns the exit code."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+    told = 0.0
+
+    def end() -> None:
+        nonlocal told
+        if not stop.is_set():
+            told = loop.time()
+            stop.set()
+        elif loop.time() - told >= _SAME_SIGNAL:
+            at_once.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     gateway = Gateway(config)
     with Notifier() as notifier:
@@ -399,12 +454,29 @@ async def run(path: Path, config: Config, reload: asyncio.Event) -> int:
         notifier.ready()
         watchdog = loop.create_task(notifier.watch())
         reloading = loop.create_task(_reload_on(reload, path, gateway, notifier))
-        await stop.wait()
+        await _either(stop, gateway.failed)
         notifier.stopping()
         reloading.cancel()
-        await gateway.stop()
+        ending = loop.create_task(gateway.stop(_HURRY if gateway.failed.is_set() else Patience()))
+        hurry = loop.create_task(at_once.wait())
+        await asyncio.wait([ending, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
         watchdog.cancel()
-    return 0
+        if not ending.done():
+            # As in a crash: whatever is cut off here, the next start settles.
+            gateway.log.error("told again to end: what is under way is cut off")
+            ending.cancel()
+            return 1
+        await ending
+    return 1 if gateway.failed.is_set() else 0
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _reload_on(event: asyncio.Event, path: Path, gateway: Gateway, notifier: Notifier) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from smppbridge.app import Patience
 from smppbridge.cli.console import EX_CONFIG
 
 UNIT = Path(__file__).parents[1] / "systemd" / "smppbridge.service"
@@ -78,3 +79,9 @@ def test_every_sandboxing_group_has_a_reason_above_it() -> None:
     assert len(groups) > 10
     for group in groups:
         assert group.startswith("# "), group
+
+
+def test_its_end_has_the_time_that_all_steps_of_ours_may_take() -> None:
+    # The HTTP listener and the closing of the store need little, but not nothing.
+    ours = Patience()
+    assert ours.requests + 2 * ours.writing + ours.farewell + 10 <= float(values("TimeoutStopSec")[0])

@@ -143,7 +143,7 @@ class _Tray:
     def route_of(self, account: str, kind: Kind, destination: str, source: str) -> Decision:
         return self._router.route_of(account, kind, destination, source)
 
-    def opening(self, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
+    def opening(self, account: str, priority: int, providers: Sequence[str], *, cascade: bool) -> Progress | None:
         return Progress()
 
     def offer(self, message: Message) -> bool:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..config import ConfigError
-from . import capture, check, explain, messages, password, send, simulate
+from . import backup, capture, check, explain, messages, password, send, simulate
 from .console import EX_CONFIG, ConfigOption, Trouble, complain, config_path, examples
 
 
@@ -74,6 +74,8 @@ app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.add_typer(messages.app, name="messages")
+app.command("backup", epilog=backup.EXAMPLES)(backup.backup)
+app.command("restore", epilog=backup.RESTORE_EXAMPLES)(backup.restore)
 app.command("capture", epilog=capture.EXAMPLES)(capture.capture)
 app.command("hash-password", epilog=password.EXAMPLES)(password.hash_password)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -19,13 +18,14 @@ from rich.text import Text
 from pdu import MessageState
 from pdu.dump import rows, title
 
-from ..config import AccountConfig, ConfigError, Dialect, StoreConfig, duration, peek
+from ..config import AccountConfig, ConfigError, Dialect, duration
 from ..config.dialects import IdForm
 from ..model import Entry, Kind, Message, Millis, Progress, Stage
 from ..store import database
 from ..store.base import Filter
 from ..store.reader import Reader
-from .console import ConfigOption, Trouble, config_path, examples, out, settings
+from ..visible import visible
+from .console import ConfigOption, Trouble, examples, existing_store, out, print_json, settings, tell
 from .exchange import Exchanged, exchanged
 
 app = typer.Typer(
@@ -75,10 +75,10 @@ def show_list(
         limit=limit,
     )
     with _reader(config) as reader:
-        found = reader.list(wanted)
+        found = reader.list(wanted, _tell)
     if json:
         for message in found:
-            _print_json(_plain(message))
+            print_json(_plain(message))
         return
     if not found:
         out().print("nothing fits")
@@ -117,7 +117,7 @@ def show_one(
             pdus = exchanged(message, parts, waiting, _account(config, message.account))
             decoded = [_decoded(pdu) for pdu in pdus]
             told = [{**msgspec.to_builtins(line), "message": str(line.message)} for line in lines]
-            _print_json({**_plain(message), "timeline": told, "pdus": decoded})
+            print_json({**_plain(message), "timeline": told, "pdus": decoded})
     elif len(found) == 1:
         message, lines, parts, waiting = shown[0]
         _show(out(), message, lines, exchanged(message, parts, waiting, _account(config, message.account)))
@@ -141,24 +141,25 @@ def _ids(written: str) -> list[int]:
 @contextmanager
 def _reader(given: Path | None) -> Iterator[Reader]:
     """The reading side of the gateway's store: takes no lock that its writer waits for. Raises Trouble."""
-    path = config_path(given)
-    store = peek(path, "store", StoreConfig)
-    if store.engine != "sqlite":
-        raise Trouble(f'{path} says [store] engine = "{store.engine}": only the gateway itself knows its messages')
-    if not store.path.exists():
-        hint = "" if store.path.is_absolute() else f", which is {store.path.absolute()} from here"
-        raise Trouble(f"there is no store at {store.path}{hint}; the gateway makes it when it first starts")
+    store = existing_store(given)
     try:
-        connection = database.connect(store.path, cache=_CACHE)
+        connection = database.connect(store, cache=_CACHE)
         with closing(connection):
             if connection.pragma("user_version") != len(database.migrations()):
-                raise Trouble(f"{store.path} was written by another version of smppbridge; use that one's command")
+                raise Trouble(f"{store} was written by another version of smppbridge; use that one's command")
             yield Reader(connection)
     except apsw.Error as error:
-        raise Trouble(str(database.explain(error, store.path))) from None
+        raise Trouble(str(database.explain(error, store))) from None
 
 
 # What was asked ------------------------------------------------------------------------------------------------------
+
+
+def _tell(looked_at: int, accepted_at: Millis) -> None:
+    """What is asked for by anything but time is looked for from the newest on: how far it has come."""
+    if looked_at % 1_000_000 == 0:
+        back_to = _time(accepted_at, short=True)
+        tell(f"{looked_at:,} messages looked at, back to {back_to} UTC; --since makes it shorter")
 
 
 def _named(names: type[Any], given: str, what: str) -> Any:
@@ -222,8 +223,8 @@ def _table(messages: Sequence[Message]) -> Table:
             _time(message.accepted_at, short=True),
             message.account,
             message.kind.value,
-            message.source,
-            message.destination,
+            visible(message.source),
+            visible(message.destination),
             _how_far(progress),
             progress.provider,
             _first_line(message.command.comment),
@@ -279,7 +280,7 @@ def _show(console: Console, message: Message, lines: Sequence[Entry], pdus: Sequ
         after = "" if entry is lines[0] else f"+{_span(entry.at - begun)}"
         console.print(
             Text(f"  {_time(entry.at)}  {after:>9}  ", style="dim")
-            + Text(f"{entry.event:<10} {entry.detail}".rstrip()),
+            + Text(visible(f"{entry.event:<10} {entry.detail}".rstrip())),
             soft_wrap=True,
         )
     for pdu in pdus:
@@ -314,10 +315,6 @@ def _plain(message: Message) -> dict[str, Any]:
     shown["progress"]["stage"] = message.progress.stage.name.lower()
     shown["progress"]["state"] = message.progress.state.name.lower()
     return shown
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
 def _time(at: Millis, *, short: bool = False) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -83,15 +82,13 @@ def _misbehave(simulator: Simulator, order: str) -> None:
 
 
 async def _run(simulator: Simulator, listen: str, quiet: bool) -> None:
+    from ..smpp.listening import ListenFailed
     from ..web.listener import Listener
 
     try:
         listener = await Listener.start(simulator, listen)
-    except OSError as error:
-        # Those of names that nobody knows are below zero, and mean nothing to the system.
-        number = error.errno or 0
-        reason = os.strerror(number) if number >= 0 else str(error.strerror).partition(" (")[0]
-        raise Trouble(f"cannot listen on {listen}: {reason}") from None
+    except ListenFailed as failed:
+        raise Trouble(str(failed)) from None
     set_up(LogConfig(level="warning"))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -108,14 +105,14 @@ def _welcome(simulator: Simulator, where: str) -> None:
     from ..simulator.vendor import LOGIN, PASSWORD
 
     console = out()
-    console.print(f"[bold]The providers are on http://{where}[/bold]; login {LOGIN}, password {PASSWORD}")
+    console.print(f"[bold]The providers are on http://{where}[/bold]; login {LOGIN}, password {PASSWORD}", markup=True)
     for vendor in simulator.vendors.values():
         console.print(Text(f"  {vendor.title}"))
         for door in vendor.doors:
             console.print(Text(f"      {door}", style="dim"))
     if to := simulator.settings.callback:
         console.print(Text(f"Statuses and messages of subscribers go to {to}/callback/…"))
-    console.print("[bold]Next[/bold], in other terminals:")
+    console.print("[bold]Next[/bold], in other terminals:", markup=True)
     for line in (
         "smppbridge serve --config conf/rehearsal.toml",
         "smppbridge send 'Hello' --from omnicell --to 380631111111 --config conf/rehearsal.toml",

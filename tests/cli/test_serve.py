@@ -18,6 +18,8 @@ import pytest
 from smppbridge.app import serve
 from smppbridge.config import ConfigError
 
+from ..conftest import Esme
+
 CONFIG = """
 [smpp]
 [[smpp.listeners]]
@@ -194,3 +196,38 @@ def test_a_reload_that_comes_too_early_ends_nothing(tmp_path: Path, monkeypatch:
             serve(tmp_path / "gateway.toml")
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.journey
+def test_a_second_signal_ends_it_at_once(systemd: Systemd) -> None:
+    text = systemd.config.read_text(encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        slow = f"""
+[providers.slow]
+adapter = "http"
+kinds = ["sms"]
+reference = "{{{{ id }}}}"
+when_in_doubt = "give_up"
+timeout = "50s"
+send = {{ url = "http://127.0.0.1:{silent.getsockname()[1]}/", json = {{ to = "{{{{ destination }}}}" }} }}
+answer = {{ success.where = {{ "$.taken" = ["true"] }} }}
+"""
+        systemd.config.write_text(text.replace('"sandbox"]', '"slow"]') + slow, encoding="utf-8")
+        process = systemd.start()
+        assert systemd.heard() == "READY=1"
+        ready = next(line for line in systemd.lines() if line["event"] == "ready")
+        esme = Esme(int(ready["smpp"][0].rpartition(":")[2]))
+        esme.bind()
+        esme.submit("one")
+        peer, _ = silent.accept()
+        process.send_signal(signal.SIGTERM)
+        assert systemd.heard() == "STOPPING=1"
+        # The same signal by another way does not hurry it.
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 1
+        esme.close()
+        peer.close()
+    assert systemd.events()[-1] == "told again to end: what is under way is cut off"

@@ -57,7 +57,7 @@ def test_an_address_that_is_taken(run: Any) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         result = run("simulate", "--listen", address)
     assert result.exit_code == 1
-    assert result.stderr == f"cannot listen on {address}: Address already in use\n"
+    assert result.stderr.startswith(f"cannot listen on {address}: Address already in use; stop the program that has it")
 
 
 def test_it_says_that_a_name_is_not_known(run: Any) -> None:
