@@ -52,6 +52,7 @@ CONFIG = """
 [smpp]
 listeners = [{{ listen = "127.0.0.1:0" }}]
 max_bad_pdus = 0
+max_refused_rate = 0
 bind_failures = 1000000000
 [http]
 listen = ""

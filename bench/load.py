@@ -13,6 +13,7 @@ import json
 import struct
 import time
 from array import array
+from collections.abc import Sequence
 from typing import cast
 
 import uvloop
@@ -54,7 +55,8 @@ class Run:
                 source_addr="BENCH",
                 dest_addr_ton=1,
                 dest_addr_npi=1,
-                destination_addr="79990000000",
+                destination_addr=options.to,
+                schedule_delivery_time=options.at,
                 registered_delivery=1 if options.receipts else 0,
                 short_message=text.ljust(100, b"."),
                 sequence_number=1,
@@ -152,7 +154,7 @@ class Link(asyncio.Protocol):
         self.transport.write(encode(EnquireLink(sequence_number=self.sequence)))
 
 
-def percentile(values: array[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
@@ -232,6 +234,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=int, default=2775)
     options.add_argument("--system-id", default="demo")
     options.add_argument("--password", default="demo")
+    options.add_argument("--to", default="79990000000", help="destination of all messages")
+    options.add_argument("--at", default="", help="schedule_delivery_time of all messages")
     options.add_argument("--binds", type=int, default=10)
     options.add_argument("--window", type=int, default=10)
     options.add_argument("--under-way", type=int, default=0, help="messages without a receipt at most; 0: any number")

@@ -95,8 +95,7 @@ class Caller:
         self.more.set()
 
     async def run(self) -> None:
-        await self.more.wait()
-        reader, writer = await asyncio.open_connection(self.host, int(self.port))
+        connection = None
         while True:
             await self.more.wait()
             if len(self.ids) < self.together:
@@ -110,11 +109,23 @@ class Caller:
             states = ",".join([f'{{"client_id":"{id}","state":"delivered"}}' for id in ids])
             body = b'{"messages":[%b]}' % states.encode()
             signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest().encode()
-            writer.write(b"%bX-Signature: %b\r\nContent-Length: %d\r\n\r\n%b" % (self.head, signature, len(body), body))
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(_length(head))
-            if b" 200 " not in head[:16]:
-                raise SystemExit(f"the gateway answered a callback with {head!r}")
+            request = b"%bX-Signature: %b\r\nContent-Length: %d\r\n\r\n%b" % (self.head, signature, len(body), body)
+            while True:
+                connection = connection or await asyncio.open_connection(self.host, int(self.port))
+                try:
+                    await self.call(*connection, request)
+                    break
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    # One that was idle for too long is closed by the gateway: once more over another one.
+                    connection[1].close()
+                    connection = None
+
+    async def call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(_length(head))
+        if b" 200 " not in head[:16]:
+            raise SystemExit(f"the gateway answered a callback with {head!r}")
 
 
 async def main(options: argparse.Namespace) -> None:
