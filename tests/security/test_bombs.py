@@ -1,0 +1,132 @@
+"""Documents of providers and callers that are made to take all the memory or all the time there is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pdu
+import smppbridge
+from smppbridge.providers import reading
+from smppbridge.providers.http import documents
+
+SOURCES = (Path(smppbridge.__file__).parent, Path(pdu.__file__).parent)
+LAUGHS = b"".join(b"<!ENTITY a%d '%b'>" % (n, b"&a%d;" % (n - 1) * 10 if n else b"ha") for n in range(30))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<!DOCTYPE a [" + LAUGHS + b"]><a>&a29;</a>",
+        b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
+        b"<!DOCTYPE a [<!ENTITY % b SYSTEM 'http://192.0.2.1/'>%b;]><a/>",
+        b"<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
+        b"<a>" * 100_000,
+        b"<a>" * 5_000 + b"</a>" * 5_000,
+        b"<a xmlns:x='y' " + b" ".join(b"x:a%d='b'" % n for n in range(50_000)),
+    ],
+    ids=["laughs", "a file", "an address", "its type elsewhere", "unclosed", "too deep", "attributes"],
+)
+def test_an_xml_bomb_is_no_document(body: bytes) -> None:
+    assert reading.xml(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 500_000, b"[" * 500_000 + b"]" * 500_000, b'{"a":' * 100_000,
+        b"9" * 1_000_000, b"-" + b"9" * 5000, b"1e999999", b"NaN", b"Infinity", b"-Infinity",
+        b'"\\ud800"', b'"\\udc00\\ud800"', b'"\xff"', b'"\xed\xa0\x80"', b'"\x01"', b"", b"\0",
+    ],
+)  # fmt: skip
+def test_a_json_bomb_is_no_document(body: bytes) -> None:
+    assert reading.json(httpx.Response(200, content=body)) is None
+    assert documents.read(body, "json") is None
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.sampled_from(["9" * 5000, " " * 5000, "1e9"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_whatever_stands_in_a_document_a_reader_has_a_value_for_it(value: Any) -> None:
+    assert isinstance(reading.text(value), str)
+    assert isinstance(documents.text(value), str)
+    assert 0 <= reading.err(value) <= 999
+    assert 0 <= reading.parts(value) < 256
+    assert len(reading.cost(value)) <= 16
+    assert documents.at(value) >= 0
+
+
+def test_a_form_of_very_many_fields_is_none() -> None:
+    assert documents.read(b"a=b&" * 250_000, "form") is None
+
+
+# Regular expressions -------------------------------------------------------------------------------------------------
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every pattern that is written in the source as a literal, with where."""
+    for folder in SOURCES:
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(value=ast.Name(id="re"), attr=name), args=[ast.Constant(value=pattern), *_]
+                    ) if name != "escape":
+                        text = pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
+                        yield f"{path.name}:{node.lineno}", text
+
+
+def unbounded_within_unbounded(pattern: str) -> bool:
+    """Whether something that may repeat without end has something in it that may: what takes exponential time, where
+    what follows does not fit."""
+    parser = __import__("re._parser", fromlist=["parse"])
+
+    def nested(tree: Any, within: bool) -> bool:
+        for kind, argument in tree:
+            repeats = str(kind) in ("MAX_REPEAT", "MIN_REPEAT") and argument[1] == parser.MAXREPEAT
+            if repeats and within:
+                return True
+            inner = argument if isinstance(argument, (list, tuple)) else (argument,)
+            for one in inner:
+                for part in one if isinstance(one, list) else (one,):
+                    if isinstance(part, parser.SubPattern) and nested(part, within or repeats):
+                        return True
+        return False
+
+    return nested(parser.parse(pattern), False)
+
+
+def test_the_look_for_bad_expressions_finds_one() -> None:
+    assert unbounded_within_unbounded(r"(a+)+$")
+    assert unbounded_within_unbounded(r"(?:x|(a*b?)*)+c")
+    assert not unbounded_within_unbounded(r"(a{1,3})+b*c*")
+
+
+def test_no_expression_takes_exponential_time() -> None:
+    found = list(expressions())
+    assert len(found) > 40
+    bad = [where for where, pattern in found if unbounded_within_unbounded(pattern)]
+    assert bad == []
+
+
+def test_a_pattern_of_the_configuration_is_no_expression() -> None:
+    from smppbridge.config import Patterns
+
+    assert not Patterns(["(a+)+$"]).fit("a" * 50)
+    assert Patterns(["79*"]).fit("7" + "9" * 100_000)
