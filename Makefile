@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= conf/smppbridge.toml
 
-.PHONY: run test check fmt bench clean
+.PHONY: run test check fmt bench prove prove-long clean
 
 run: $(VENV)/.ready          ## start the gateway on the embedded default, ready for a client
 	$(BIN)/smppbridge serve --config $(CONFIG)
@@ -24,6 +24,12 @@ fmt: $(VENV)/.ready          ## let ruff rewrite what it can
 
 bench: $(VENV)/.ready        ## measure what is claimed about speed and memory
 	$(BIN)/python -m bench
+
+prove: $(VENV)/.ready        ## break the gateway in every way and count what is lost: minutes
+	$(BIN)/python -m tests.prove --jobs 2 $(SUBJECTS)
+
+prove-long: $(VENV)/.ready   ## the same with the full counts, into docs/evidence: hours
+	$(BIN)/python -m tests.prove --long --into docs/evidence $(SUBJECTS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

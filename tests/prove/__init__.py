@@ -1,0 +1,1 @@
+"""The promises of docs/guarantees.md, each put to the proof: `make prove`."""
