@@ -397,14 +397,14 @@ class Dispatcher:
     ) -> Change:
         """Every provider that could take it rests: the next leg follows, or it waits for the first that wakes."""
         leg = message.progress.leg
-        lane = min((self._lanes[name] for name in names), key=lambda lane: lane.reopens(kind))
+        lane = min((self._lanes[name] for name in names), key=lambda lane: lane.reopens(kind, now))
         said = f"{lane.name} has failed too often and rests"
         if decision.goes_on(leg):
             return self._lead_on(message, said)
         # Only a kind may rest: the other kinds need not queue up behind it.
         if not lane.accepting:
             lane.behind.add(message.account)
-        self.expect(lane.reopens(kind))
+        self.expect(lane.reopens(kind, now))
         # Told once: what comes from disk again while the provider rests is no news.
         return Postponed(id=message.id, leg=leg, until=lane.slot(kind, now), reason="" if claimed else said)
 

@@ -25,7 +25,7 @@ class Health(StrEnum):
 class Breaker:
     """Counts the failures in a row of one provider."""
 
-    __slots__ = ("_failures", "_limit", "_open", "_pause", "_probing", "reopens")
+    __slots__ = ("_failures", "_limit", "_open", "_pause", "_probing", "_reopens")
 
     def __init__(self, failures: int, pause: Millis) -> None:
         self._limit = failures
@@ -33,18 +33,21 @@ class Breaker:
         self._failures = 0
         self._open = False
         self._probing = False
-        #: While open: when a probe may go.
-        self.reopens: Millis = 0
+        self._reopens: Millis = 0
 
     def __repr__(self) -> str:
-        return f"<Breaker {'open' if self._open else 'closed'} failures={self._failures} reopens={self.reopens}>"
+        return f"<Breaker {'open' if self._open else 'closed'} failures={self._failures} reopens={self._reopens}>"
 
     def health(self, now: Millis) -> Health:
         if not self._open:
             return Health.CLOSED
+        return Health.OPEN if now < self.reopens(now) else Health.HALF_OPEN
+
+    def reopens(self, now: Millis) -> Millis:
+        """While open: when a probe may go."""
         # A clock that was put back must not keep it open for longer than the pause.
-        self.reopens = min(self.reopens, now + self._pause)
-        return Health.OPEN if now < self.reopens else Health.HALF_OPEN
+        self._reopens = min(self._reopens, now + self._pause)
+        return self._reopens
 
     def allows(self, now: Millis) -> bool:
         """Whether a request may go now."""
@@ -85,4 +88,4 @@ class Breaker:
     def _set_open(self, now: Millis) -> None:
         self._open = True
         self._probing = False
-        self.reopens = now + self._pause
+        self._reopens = now + self._pause

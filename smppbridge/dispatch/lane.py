@@ -250,10 +250,10 @@ class Lane:
             return False
         return kind not in self._resting or self._breaker(kind).allows(self._engine.clock())
 
-    def reopens(self, kind: Kind) -> Millis:
+    def reopens(self, kind: Kind, now: Millis) -> Millis:
         """When it will take the kind again, as far as is known."""
-        reopens = self._breaker(kind).reopens if kind in self._resting else 0
-        return reopens if self.accepting else max(reopens, self.breaker.reopens)
+        reopens = self._breaker(kind).reopens(now) if kind in self._resting else 0
+        return reopens if self.accepting else max(reopens, self.breaker.reopens(now))
 
     def health(self, kind: Kind, now: Millis) -> Health:
         """How the provider does with messages of a kind."""
@@ -293,7 +293,7 @@ class Lane:
     def slot(self, kind: Kind, now: Millis) -> Millis:
         """When a message that finds no room may hope for some: one after the other, at the pace that was measured."""
         step = 1000 / self._pace
-        base = float(max(now, self._hold, self.reopens(kind)))
+        base = float(max(now, self._held_until(now), self.reopens(kind, now)))
         self._slot = min(max(self._slot, base + self._room.held * step) + step, base + _FAR)
         return int(self._slot)
 
@@ -320,13 +320,12 @@ class Lane:
         if self._engine.halted or self._closing:
             return
         now = self._engine.clock()
-        # A clock that was put back must not make it wait for longer than was asked.
-        self._hold = min(self._hold, now + self._hold_for)
+        hold = self._held_until(now)
         if not self.accepting:
             self._reopen(now)
         while len(self._queue) and self.requests < self.config.max_in_flight:
-            if now < self._hold:
-                self._wake_at(self._hold, now)
+            if now < hold:
+                self._wake_at(hold, now)
                 return
             if not self.breaker.allows(now):
                 return
@@ -354,6 +353,12 @@ class Lane:
                 self.breaker.probe()
             self.requests += 1
             self._spawn(self._carry(group, batch))
+
+    def _held_until(self, now: Millis) -> Millis:
+        """When the provider wants to be asked again."""
+        # A clock that was put back must not make it wait for longer than was asked.
+        self._hold = min(self._hold, now + self._hold_for)
+        return self._hold
 
     def _gathers(self, now: Millis) -> bool:
         """Whether a batch that is not full still waits for company."""
@@ -681,12 +686,12 @@ class Lane:
         now = self._engine.clock()
         if kind is None:
             self.accepting = False
-            self._log.error("the breaker is open", seconds=(self.breaker.reopens - now) / 1000)
+            self._log.error("the breaker is open", seconds=(self.breaker.reopens(now) - now) / 1000)
             waiting = self._queue.drain()
-            self._wake_at(self.breaker.reopens, now)
+            self._wake_at(self.breaker.reopens(now), now)
         else:
             self._resting.add(kind)
-            reopens = self._breaker(kind).reopens
+            reopens = self._breaker(kind).reopens(now)
             self._log.error("the breaker is open", seconds=(reopens - now) / 1000, kind=kind.value)
             waiting = self._queue.take_out(lambda message: message.kind is kind)
         doubtful = [message for message in waiting if message.progress.stage is Stage.DOUBT]
@@ -701,7 +706,7 @@ class Lane:
         """After the pause: ask for the balance where that can be asked, or let one message through."""
         if not self.breaker.allows(now):
             if self.breaker.health(now) is Health.OPEN:
-                self._wake_at(self.breaker.reopens, now)
+                self._wake_at(self.breaker.reopens(now), now)
             return
         try:
             question = self.adapter.balance()
@@ -722,9 +727,10 @@ class Lane:
                 raise ValueError(f"HTTP {answer.status_code}")
             self.adapter.balance_read(answer)
         except Exception as error:
-            if self.breaker.failed(self._engine.clock()):
+            now = self._engine.clock()
+            if self.breaker.failed(now):
                 self._log.warning("still not working", reason=self.mask(str(error)))
-                self._wake_at(self.breaker.reopens, self._engine.clock())
+                self._wake_at(self.breaker.reopens(now), now)
         else:
             self._recovered(None)
 

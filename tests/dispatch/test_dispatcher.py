@@ -691,6 +691,25 @@ def test_without_another_provider_it_waits_on_disk_until_the_pause_is_over(road:
     run(work)
 
 
+def test_what_comes_after_the_clock_was_put_back_rests_for_one_pause_at_most(
+    road: Any, told: Any, message: Make
+) -> None:
+    async def work() -> None:
+        a = told("a")
+        a.replies = [REFUSED]
+        async with road(a, config={"a": {"breaker_failures": 1, "breaker_pause": 30}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            # Nothing has looked at the breaker since.
+            r.clock.now -= 3600 * SECOND
+            await r.accept(message(2, accepted_at=r.clock.now, expires=r.clock.now + 3600 * SECOND))
+            await r.quiet()
+            assert r.clock.now < (await r.progress(2)).due <= r.clock.now + 31 * SECOND
+
+    run(work)
+
+
 @pytest.mark.parametrize("failures", [4, 5])
 def test_what_is_in_doubt_is_repeated_when_the_pause_is_over(
     road: Any, told: Any, message: Make, failures: int

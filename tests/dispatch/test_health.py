@@ -14,7 +14,7 @@ def opened() -> Breaker:
 def test_failures_in_a_row_open_it() -> None:
     breaker = opened()
     assert breaker.health(1000) is Health.OPEN
-    assert breaker.reopens == 31_000
+    assert breaker.reopens(1000) == 31_000
     assert not breaker.allows(30_999)
 
 
@@ -56,7 +56,7 @@ def test_a_probe_that_tells_nothing_makes_room_for_the_next() -> None:
 def test_what_was_under_way_when_it_opened_does_not_prolong_the_pause() -> None:
     breaker = opened()
     assert not breaker.failed(20_000)
-    assert breaker.reopens == 31_000
+    assert breaker.reopens(20_000) == 31_000
 
 
 def test_it_can_be_opened_at_once() -> None:
@@ -71,5 +71,6 @@ def test_it_can_be_opened_at_once() -> None:
 def test_a_clock_that_was_put_back_keeps_it_open_for_one_pause_at_most() -> None:
     breaker = Breaker(1, PAUSE)
     breaker.failed(10_000_000)
+    assert breaker.reopens(5000) == 5000 + PAUSE
     assert breaker.health(5000) is Health.OPEN
     assert breaker.health(5000 + PAUSE) is Health.HALF_OPEN
