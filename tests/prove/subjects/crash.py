@@ -243,8 +243,6 @@ class Scene:
 
     async def settle(self) -> float:
         """The seconds until everything has come to its end, and every client has heard of it."""
-        # What an end struck while its provider was about to be asked is asked for a minute later: it is that late.
-        await asyncio.to_thread(_let_a_minute_pass, self.gateway.path)
         await self.start()
         began = time.monotonic()
         with suppress(TimeoutError):  # what is missing then, the ledger tells
@@ -279,14 +277,6 @@ class Scene:
         repeat, ask = self.providers["repeat"], self.providers["ask"]
         evidence.count("sent again, and recognised (`repeat`)", repeat.repeated)
         evidence.count("questions before sending again (`ask`)", ask.asked)
-
-
-def _let_a_minute_pass(path: Path) -> None:
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        db.execute("UPDATE message SET due = due - 60000 WHERE stage IN (3, 4)").fetchall()
-    finally:
-        db.close()
 
 
 @proof(

@@ -76,7 +76,6 @@ class Case:
             self.starts.append(await self.gateway.start())
         await Esme.connect(self.gateway.port, self.ledger)
         with contextlib.suppress(TimeoutError):
-            # Some are put off by a minute: those that were asked for when the end came. They may wait.
             async with asyncio.timeout(self.ground.choose(15, _PATIENCE)):
                 while await self._under_way():
                     await asyncio.sleep(0.2)
