@@ -584,9 +584,9 @@ class Ledger:
         return [self._purge(before, limit) for before, limit in calls]
 
     @property
-    def unsorted(self) -> bool:
-        """There is something for `sort`."""
-        return self._names.unsorted
+    def behind(self) -> bool:
+        """`sort` is to do something now."""
+        return self._names.behind
 
     def newly_referred(self, provider: str, ref: str) -> int:
         """The message that a provider calls so, if that is in memory and durable, or 0. Asked from other threads."""

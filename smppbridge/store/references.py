@@ -73,6 +73,9 @@ class References:
         self._sorted: list[Key] = []
         #: What is written: of those, then pieces of the sieve, and at last that the list has none of them any more.
         self._at = self._next_at = 0
+        #: Steps of `sort` since it began anew, and how many references are to come for each.
+        self._steps = 0
+        self._apart = 0.0
         #: The last of the list that is durable, that was given a place, and that is being put in order.
         self._durable = self._last = self._moved = 0
         #: Newest first.
@@ -150,8 +153,16 @@ class References:
 
     @property
     def unsorted(self) -> bool:
-        """There is something for `sort`."""
+        """There is something for `sort`, now or later."""
         return bool(self._moving) or self._is_long
+
+    @property
+    def behind(self) -> bool:
+        """`sort` is to do a step now. The steps are spread over half of the next list: one upon the other they would
+        halve the rate for a second, and make that second's messages pay for all."""
+        if not self._moving:
+            return self._is_long
+        return self._durable - self._moved >= self._steps * self._apart
 
     @property
     def _is_long(self) -> bool:
@@ -172,6 +183,10 @@ class References:
             self._new = {}
             self._moved = self._durable
             self._mixed = list(self._moving)
+            count = len(self._moving)
+            self._steps = 0
+            self._apart = LIST / 2 / (2 * count / STEP + sieve.pieces() + count / (TAKE_AWAY * STEP) + 1)
+        self._steps += 1
         if self._mixed:
             # Sorting all at once would hold everybody up for a tenth of a second.
             some = self._mixed[-STEP:]

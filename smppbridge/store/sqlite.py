@@ -439,7 +439,7 @@ class _Writer:
         """The thread gives the turn back."""
         if failed is None:
             self.ledger.settle()
-            if self.ledger.unsorted:
+            if self.ledger.behind:
                 self._sort()
         else:
             self._roll_back()
@@ -447,8 +447,7 @@ class _Writer:
         self._told(outcomes)
 
     def _sort(self) -> None:
-        """A step of it between two commits: so it is done as fast as there is need of it, and rests while nothing is
-        kept."""
+        """A step of it between two commits: it rests while nothing is kept."""
         if self._sorting is None or self._sorting.done():
             self._sorting = self._loop.create_future()
             self._sorting.add_done_callback(asyncio.Future.exception)

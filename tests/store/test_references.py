@@ -107,6 +107,23 @@ def test_a_step_that_failed_is_done_again(db: apsw.Connection) -> None:
     assert (count(db, "reference_new"), count(db, "reference_sorted")) == (0, 9)
 
 
+def test_its_steps_are_spread_over_what_comes(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "LIST", 600)
+    names, steps = loaded(db), list[int]()
+    for n in range(1, 1200):
+        add(db, names, (f"ref-{n}", n))
+        steps.append(0)
+        while names.behind:
+            step(db, names)
+            steps[-1] += 1
+    # None before the list is long; then some 450, a few at a time, and none any more when the next one is half full.
+    assert not any(steps[:599])
+    assert sum(steps) > 400
+    assert max(steps[600:]) <= 2
+    assert not any(steps[599 + 300 + 1 :])
+    assert not names.unsorted
+
+
 def test_a_run_goes_when_none_of_its_messages_is_kept(db: apsw.Connection, nouns: Any) -> None:
     names = loaded(db)
     for first in range(1, 65, 8):
