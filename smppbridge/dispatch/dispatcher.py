@@ -41,9 +41,10 @@ from ..store.base import FIRST, Applied, Store, StoreFailed, Turn, Wanted
 from ..transport import Line, connect
 from .cascade import Leg, told_by
 from .judge import NO_STATUS
-from .lane import BUCKETS, HARMLESS, READY, Lane
+from .lane import HARMLESS, READY, Lane
 from .polling import Poller
 from .routing import NO_ROUTE, Decision, Router
+from .tally import BUCKETS
 
 #: Takes a callback of a provider that lives in this process, by the provider's name.
 Deliver: TypeAlias = Callable[[str, Callback], Awaitable[Any]]

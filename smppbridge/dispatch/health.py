@@ -1,4 +1,4 @@
-"""Whether a provider is worth a request: a circuit breaker. Pure: time is an argument.
+"""Whether a provider is worth a request: a circuit breaker, and what it asks for itself. Pure: time is an argument.
 
 ```
             `failures` in a row, or trip()                 the pause is over
@@ -89,3 +89,23 @@ class Breaker:
         self._open = True
         self._probing = False
         self._reopens = now + self._pause
+
+
+class Hold:
+    """A provider that is there, and asks to be left alone for a while."""
+
+    __slots__ = ("_for", "_until")
+
+    def __init__(self) -> None:
+        self._for: Millis = 0
+        self._until: Millis = 0
+
+    def ask(self, pause: Millis, now: Millis) -> None:
+        self._for = pause
+        self._until = now + pause
+
+    def until(self, now: Millis) -> Millis:
+        """When it may be asked again; in the past if it may be now."""
+        # A clock that was put back must not make it wait for longer than was asked.
+        self._until = min(self._until, now + self._for)
+        return self._until

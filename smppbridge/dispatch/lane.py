@@ -22,7 +22,6 @@ So is what the store returns, and `judge` wants it so.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Callable, Container, Coroutine, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from random import Random
@@ -43,25 +42,18 @@ from ..store.base import Applied, StoreFailed, Wanted
 from ..transport import Line, NotSent, RequestFailed
 from .batching import Queue
 from .cascade import Leg
-from .health import Breaker, Health
+from .health import Breaker, Health, Hold
 from .judge import Judge
+from .pace import Pace
 from .rate import Bucket
 from .retry import Schedule
 from .room import Room
+from .tally import WORDS, Tally
 
-#: Upper bounds of the latency histogram, in seconds; one more bucket takes the rest.
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-#: What cannot be held in memory comes back from disk after this, at the latest: longer than it takes to look past what
-#: is in the way, short enough that a lane that gets going again does not stand idle.
-_FAR: Millis = 5000
 #: What is to be repeated while nothing is taken is looked at again after this, at the earliest.
 _RESTED: Millis = 1000
 #: Seconds that the answers under way are waited for at the end where a doubt costs nothing.
 HARMLESS = 5.0
-#: Messages a second that a lane is taken to manage before it has been measured, and at least.
-_PACE = 1000.0
-_SLOWEST = 10.0
 
 
 class Engine(Protocol):
@@ -107,26 +99,6 @@ class Engine(Protocol):
         """It has come down to half of what it may hold, or takes messages again."""
 
 
-class Tally:
-    """What a lane has done since the start, in plain numbers."""
-
-    __slots__ = ("asked", "asks_failed", "latency", "outcomes", "requests", "seconds")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.asked = 0
-        self.asks_failed = 0
-        self.outcomes = {"sent": 0, "refused": 0, "unable": 0, "temporary": 0, "in_doubt": 0}
-        #: Requests by how long they took: see BUCKETS.
-        self.latency = [0] * (len(BUCKETS) + 1)
-        self.seconds = 0.0
-
-    def answered(self, seconds: float) -> None:
-        self.requests += 1
-        self.seconds += seconds
-        self.latency[bisect_left(BUCKETS, seconds)] += 1
-
-
 class Group(msgspec.Struct, frozen=True, gc=False):
     """What the messages of one batch have in common."""
 
@@ -140,14 +112,6 @@ class Group(msgspec.Struct, frozen=True, gc=False):
 READY = Progress(stage=Stage.READY)
 
 NotDone: TypeAlias = Refused | Unable | Temporary | InDoubt
-
-_WORD: dict[type[Any], str] = {
-    Sent: "sent",
-    Refused: "refused",
-    Unable: "unable",
-    Temporary: "temporary",
-    InDoubt: "in_doubt",
-}
 
 
 class Lane:
@@ -202,13 +166,9 @@ class Lane:
         self.requests = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Millis = 0
-        #: The provider asked us to wait until then.
-        self._hold: Millis = 0
-        self._hold_for: Millis = 0
+        self._hold = Hold()
+        self._pace = Pace(engine.clock())
         self._closing = False
-        self._pace = _PACE
-        self._paced = (0, engine.clock())
-        self._slot = 0.0
         self._log = structlog.get_logger("dispatch").bind(provider=name)
 
     def __repr__(self) -> str:
@@ -291,11 +251,8 @@ class Lane:
             return Group(doubtful, message.kind, leg, message.id)
 
     def slot(self, kind: Kind, now: Millis) -> Millis:
-        """When a message that finds no room may hope for some: one after the other, at the pace that was measured."""
-        step = 1000 / self._pace
-        base = float(max(now, self._held_until(now), self.reopens(kind, now)))
-        self._slot = min(max(self._slot, base + self._room.held * step) + step, base + _FAR)
-        return int(self._slot)
+        """When a message that finds no room may hope for some."""
+        return self._pace.slot(max(now, self._hold.until(now), self.reopens(kind, now)), self._room.held)
 
     def keeps_doubtful(self, message: Message, kind: Kind) -> Looked:
         """What becomes of one that is in doubt and to be repeated while its kind is not taken."""
@@ -320,7 +277,7 @@ class Lane:
         if self._engine.halted or self._closing:
             return
         now = self._engine.clock()
-        hold = self._held_until(now)
+        hold = self._hold.until(now)
         if not self.accepting:
             self._reopen(now)
         while len(self._queue) and self.requests < self.config.max_in_flight:
@@ -353,12 +310,6 @@ class Lane:
                 self.breaker.probe()
             self.requests += 1
             self._spawn(self._carry(group, batch))
-
-    def _held_until(self, now: Millis) -> Millis:
-        """When the provider wants to be asked again."""
-        # A clock that was put back must not make it wait for longer than was asked.
-        self._hold = min(self._hold, now + self._hold_for)
-        return self._hold
 
     def _gathers(self, now: Millis) -> bool:
         """Whether a batch that is not full still waits for company."""
@@ -472,7 +423,7 @@ class Lane:
             # next request need not wait for the disk either.
             self.requests -= 1
             self._let_go(batch)
-            self._measure(len(batch))
+            self._pace.measure(len(batch), self._engine.clock(), more=len(self._queue) > 0)
             self.pump()
         if changes:
             applied = await self._engine.record(changes)
@@ -538,7 +489,7 @@ class Lane:
         changes: list[Change] = []
         judge, counts = self.judge, self.tally.outcomes
         for message, view, outcome in zip(live, views, outcomes, strict=True):
-            counts[_WORD[type(outcome)]] += 1
+            counts[WORDS[type(outcome)]] += 1
             if isinstance(outcome, Sent):
                 changes.extend(judge.sent(message, outcome, now, engine.why(message)))
                 continue
@@ -599,7 +550,7 @@ class Lane:
         outcomes: Sequence[Outcome]
         try:
             outcomes = self.adapter.sent(live, answer)
-            if len(outcomes) != len(live) or any(type(outcome) not in _WORD for outcome in outcomes):
+            if len(outcomes) != len(live) or any(type(outcome) not in WORDS for outcome in outcomes):
                 raise ValueError("not one outcome for each message")
         except Exception as error:
             self.bug("sent", error)
@@ -646,8 +597,7 @@ class Lane:
         asked = [outcome.retry_after for outcome in outcomes if isinstance(outcome, Temporary) and outcome.retry_after]
         if asked and answer.status_code in (429, 503):
             # It is there and says when it will take more: no failure, and no reason to go elsewhere.
-            self._hold_for = int(min(*asked, self.config.retry_max) * 1000)
-            self._hold = self._engine.clock() + self._hold_for
+            self._hold.ask(int(min(*asked, self.config.retry_max) * 1000), self._engine.clock())
             self.breaker.forget_probe()
             self._log.warning("the provider asks to wait", seconds=min(asked), messages=len(outcomes))
             return
@@ -734,18 +684,6 @@ class Lane:
         else:
             self._recovered(None)
 
-    def _measure(self, count: int) -> None:
-        """Messages a second, while there is more to do than is being done."""
-        done, since = self._paced
-        now = self._engine.clock()
-        if not len(self._queue) or now < since:
-            self._paced = (0, now)
-        elif now - since >= 1000:
-            self._pace = max(_SLOWEST, (done + count) * 1000 / (now - since))
-            self._paced = (0, now)
-        else:
-            self._paced = (done + count, since)
-
     # Telling ---------------------------------------------------------------------------------------------------------
 
     def _masked(self, outcome: NotDone) -> NotDone:
@@ -762,7 +700,7 @@ class Lane:
             if isinstance(outcome, Sent):
                 journal.say("sent", message, provider=self.name, ref=outcome.ref)
             else:
-                word = _WORD[type(outcome)].replace("_", " ")
+                word = WORDS[type(outcome)].replace("_", " ")
                 journal.say(word, message, provider=self.name, reason=self.mask(outcome.reason))
 
     def question_failed(self, reason: str) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from smppbridge.dispatch.health import Breaker, Health
+from smppbridge.dispatch.health import Breaker, Health, Hold
 
 PAUSE = 30_000
 
@@ -74,3 +74,13 @@ def test_a_clock_that_was_put_back_keeps_it_open_for_one_pause_at_most() -> None
     assert breaker.reopens(5000) == 5000 + PAUSE
     assert breaker.health(5000) is Health.OPEN
     assert breaker.health(5000 + PAUSE) is Health.HALF_OPEN
+
+
+def test_a_provider_that_asks_for_patience_has_it_and_no_longer_when_the_clock_is_put_back() -> None:
+    hold = Hold()
+    assert hold.until(1000) <= 1000
+    hold.ask(20_000, 1000)
+    assert hold.until(20_999) == 21_000
+    assert hold.until(-3_600_000) == -3_580_000
+    # Put right again, it is over.
+    assert hold.until(1000) <= 1000
