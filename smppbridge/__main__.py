@@ -1,5 +1,19 @@
-"""`python -m smppbridge` is `smppbridge`."""
+"""`smppbridge`, and `python -m smppbridge`."""
 
-from .cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    try:
+        # Here and not above: it takes most of a second, in which somebody may press Ctrl-C.
+        from .cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -73,3 +73,18 @@ def test_as_a_module_and_into_a_closed_pipe(config: Path) -> None:
     assert subprocess.run([*command[:3], "--version"], capture_output=True, text=True, check=True).stdout.startswith(
         "smppbridge "
     )
+
+
+def test_ctrl_c_while_it_is_being_loaded_leaves_no_traceback() -> None:
+    interrupted = """
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "smppbridge.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from smppbridge.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
