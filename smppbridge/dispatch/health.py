@@ -70,8 +70,9 @@ class Breaker:
         """Count a failure. True: this one opened it (again)."""
         health = self.health(now)
         self._failures += 1
-        if health is Health.OPEN:
-            # One that was under way when it opened; the pause stays as it is.
+        if health is Health.OPEN and not self._probing:
+            # One that was under way when it opened; the pause stays as it is. Where a probe is under way, the clock was
+            # put back since it went, and nobody else would see it end.
             return False
         if health is Health.CLOSED and self._failures < self._limit:
             return False
@@ -80,7 +81,7 @@ class Breaker:
 
     def trip(self, now: Millis) -> bool:
         """Open at once: the provider refuses everything. True: this opened it."""
-        if self.health(now) is Health.OPEN:
+        if self.health(now) is Health.OPEN and not self._probing:
             return False
         self._set_open(now)
         return True

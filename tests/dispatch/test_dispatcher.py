@@ -770,6 +770,33 @@ def test_the_balance_is_the_probe_where_it_can_be_asked(road: Any, told: Any, me
     run(work)
 
 
+@pytest.mark.parametrize("balance", [False, True], ids=["a message", "the balance"])
+def test_a_clock_that_is_put_back_during_the_probe_does_not_make_it_the_last(
+    road: Any, told: Any, message: Make, balance: bool
+) -> None:
+    async def work() -> None:
+        a = told("a")
+        a.replies = [REFUSED]
+        async with road(a, config={"a": {"breaker_failures": 1, "breaker_pause": 30, "retry_first": 1}}) as r:
+            await r.dispatcher.start()
+            await r.accept(message(1))
+            await r.quiet()
+            probe: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            (a.balances if balance else a.replies).append(probe)
+            await r.pass_time(30_000)
+            assert (a.balance_asked, len(a.requests)) == ((1, 1) if balance else (0, 2))
+            await r.pass_time(-3_600_000)
+            probe.set_exception(REFUSED)
+            await r.quiet()
+            await r.accept(message(2))
+            for _ in range(3):
+                await r.pass_time(30_000)
+            assert await r.stage(2) is Stage.SENT
+            assert r.dispatcher.stats["providers"]["a"]["breaker"] == "closed"
+
+    run(work)
+
+
 def test_a_provider_that_refuses_everything_is_left_alone_at_once(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a")

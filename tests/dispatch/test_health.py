@@ -76,6 +76,16 @@ def test_a_clock_that_was_put_back_keeps_it_open_for_one_pause_at_most() -> None
     assert breaker.health(5000 + PAUSE) is Health.HALF_OPEN
 
 
+def test_a_probe_that_fails_after_the_clock_was_put_back_is_followed_by_another() -> None:
+    for fails in (Breaker.failed, Breaker.trip):
+        breaker = opened()
+        breaker.probe()
+        assert breaker.health(5000) is Health.OPEN
+        assert fails(breaker, 6000)
+        assert breaker.reopens(6000) == 6000 + PAUSE
+        assert breaker.allows(6000 + PAUSE)
+
+
 def test_a_provider_that_asks_for_patience_has_it_and_no_longer_when_the_clock_is_put_back() -> None:
     hold = Hold()
     assert hold.until(1000) <= 1000
