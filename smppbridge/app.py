@@ -331,8 +331,12 @@ class Gateway:
     async def _every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self.outbox.tick()
-            await self._alert()
+            try:
+                self.outbox.tick()
+                await self._alert()
+            except Exception:
+                # A mistake of ours must not end what is done every second; so with what is purged.
+                self.log.exception("a task failed", task="every second")
 
     async def _keep(self) -> None:
         """Forget what has been kept long enough, in small steps."""
@@ -347,6 +351,8 @@ class Gateway:
                 await self.outbox.forget_old()
             except StoreFailed as failed:
                 self.log.error("nothing was purged", reason=str(failed))
+            except Exception:
+                self.log.exception("a task failed", task="purge")
             await asyncio.sleep(_PURGE_EVERY)
 
     def _over(self, messages: Sequence[Message]) -> None:

@@ -146,8 +146,12 @@ class Outbox:
         now = self._clock()
         self._begin_removing()
         for queue in self._queues.values():
-            queue.resume(now)
-            self._pump(queue)
+            try:
+                queue.resume(now)
+                self._pump(queue)
+            except Exception:
+                # A mistake of ours with one account must not hold up the others.
+                self._log.exception("an account was passed over", account=queue.name)
 
     async def waits(self, account: str) -> bool:
         """Whether anything waits for this account on disk. Raises StoreFailed."""

@@ -61,6 +61,11 @@ class Pending:
         #: Where the parts go as long as it takes them: clients join what comes over one bind.
         self.link: Link | None = None
 
+    def __lt__(self, other: Pending) -> bool:
+        """For the heaps: a row that was put off and read again may stand there beside what is left of its first time,
+        in the same place. Which of both `pop` throws away first is all the same."""
+        return False
+
     @property
     def begun(self) -> bool:
         """Whether the client has some of these receipts: they are not to be told twice."""

@@ -399,6 +399,24 @@ def test_a_receipt_that_fits_no_field_holds_up_nobody_and_is_kept():
     run(story)
 
 
+def test_a_mistake_with_one_account_does_not_hold_up_the_others():
+    async def story(bench):
+        bench.outbox.reload({"broken": AccountConfig(password="x", allowed_networks=()), **bench.accounts})
+        # Not a row: whatever it is that a queue cannot work with.
+        bench.outbox._queues["broken"]._paused = [(0, None), (0, None)]
+        wire = bench.bind()
+        await bench.settle()
+        bench.outbox.offer(await bench.finished(1))
+        bench.answer(wire, status=0x64)
+        bench.now += 5_000
+        with capture_logs() as lines:
+            bench.outbox.tick()
+        assert [line["account"] for line in lines if line["event"] == "an account was passed over"] == ["broken"]
+        assert wire.seen == ["1", "1"]
+
+    run(story)
+
+
 class Overtaken(MemoryStore):
     """Answers a read with what was there before the removal that overtakes it."""
 

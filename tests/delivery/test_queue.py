@@ -218,6 +218,22 @@ def test_what_was_put_off_comes_back_to_a_submitter_that_lags_by_then(monkeypatc
     assert sorted(gone) == list(range(1, 1501))
 
 
+def test_a_row_that_is_read_again_while_the_rest_of_it_is_still_held_goes_out_once(monkeypatch):
+    monkeypatch.setattr(module, "_PAUSED", 0)
+    queue = fresh(receipt(1, bind=1, ids=2), receipts_to="submitter")
+    bind, other = Bind(1, 1), Bind(2, 9)
+    assert drain(queue, bind, other) == [(1, 1)]
+    # The client refuses the first half while the second is held for it, and takes nothing more for now.
+    queue.pause(bind.open[0], 1000)
+    queue.resume(1000 + module._PUT_OFF)
+    queue.loaded(queue.page(), [receipt(1, bind=1, ids=2)], more=False)
+    assert drain(queue, bind, other) == []
+    bind.open.clear()
+    bind.window = 10
+    assert drain(queue, bind, other) == [(1, 1), (1, 1)]
+    assert [unit[2] for unit in bind.open] == [queue.known[1]] * 2
+
+
 class Outbox(RuleBasedStateMachine):
     """A client of several binds, a disk, and a queue between them.
 
