@@ -76,16 +76,32 @@ def json(response: httpx.Response) -> Any:
 
 def xml(body: bytes) -> etree._Element | None:
     """The root of an XML document; None where it is none. Nothing is fetched and nothing is expanded: a document that
-    brings a document type of its own, and with it entities, is none of ours."""
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
+    brings a document type of its own, and with it entities, is none of ours. Nor is one with a namespace of a very long
+    name, which every look at the name of an element would copy."""
+    parser = etree.XMLPullParser(
+        ("start-ns",), resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
         remove_comments=True, remove_pis=True,
     )  # fmt: skip
     try:
-        root = etree.fromstring(body.strip(), parser)
+        parser.feed(body.strip())
+        root: etree._Element = parser.close()
     except (etree.XMLSyntaxError, ValueError):
         return None
+    if any(declared and len(declared[1]) > _NAMESPACE for _, declared in parser.read_events()):
+        return None
     return None if root.getroottree().docinfo.internalDTD is not None else root
+
+
+#: Characters in the name of a namespace.
+_NAMESPACE = 256
+#: Attributes of an element: lxml takes the longer for each the more of them there are.
+_ATTRIBUTES = 100
+
+
+def attributes(element: etree._Element) -> dict[str, str]:
+    """The attributes of an element by name; none where there are more than any service writes."""
+    found = element.attrib
+    return {} if len(found) > _ATTRIBUTES else {str(name): str(value) for name, value in found.items()}
 
 
 def element(name: str, text: str = "", /, **attributes: str) -> etree._Element:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 import pdu
 import smppbridge
-from smppbridge.providers import reading
+from smppbridge.providers import naimar, omnicell, reading
 from smppbridge.providers.http import documents
+from smppbridge.providers.smsgate import doors
 
 SOURCES = (Path(smppbridge.__file__).parent, Path(pdu.__file__).parent)
 LAUGHS = b"".join(b"<!ENTITY a%d '%b'>" % (n, b"&a%d;" % (n - 1) * 10 if n else b"ha") for n in range(30))
@@ -30,12 +32,66 @@ LAUGHS = b"".join(b"<!ENTITY a%d '%b'>" % (n, b"&a%d;" % (n - 1) * 10 if n else 
         b"<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
         b"<a>" * 100_000,
         b"<a>" * 5_000 + b"</a>" * 5_000,
-        b"<a xmlns:x='y' " + b" ".join(b"x:a%d='b'" % n for n in range(50_000)),
+        b"<a xmlns='%b'/>" % (b"n" * 1000),
+        b"<a><b xmlns:c='%b'/></a>" % (b"n" * 1000),
     ],
-    ids=["laughs", "a file", "an address", "its type elsewhere", "unclosed", "too deep", "attributes"],
+    ids=["laughs", "a file", "an address", "its type elsewhere", "unclosed", "too deep", "namespace", "within"],
 )
 def test_an_xml_bomb_is_no_document(body: bytes) -> None:
     assert reading.xml(body) is None
+
+
+def seconds(once: Callable[[], object]) -> float:
+    """Of the processor, at the quickest of three times."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        once()
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def grows_faster(take: Callable[[Any], object], made: Callable[[int], Any], size: int) -> bool:
+    """Whether four times the size takes much more than four times as long. Where it is quick all the same, nobody can
+    tell, and nobody has to."""
+    small, large = made(size), made(4 * size)
+    took = seconds(lambda: take(large))
+    return took > 0.03 and took > 9 * seconds(lambda: take(small))
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "http": lambda body: documents.read(body, "xml"),
+    "naimar": naimar._read,
+    "omnicell": lambda body: omnicell._status(httpx.Response(200, content=body)),
+    "smsgate": lambda body: doors._xml_answer(reading.xml(body)),
+}
+XML: dict[str, Callable[[int], bytes]] = {
+    "attributes": lambda size: b"<a " + b" ".join(b"a%d=''" % n for n in range(size)) + b"/>",
+    "attributes of a namespace": lambda size: (
+        b"<a xmlns:x='y' " + b" ".join(b"x:a%d=''" % n for n in range(size)) + b"/>"
+    ),
+    "attributes of an item": lambda size: (
+        b"<response><message><information %b/></message></response>" % b" ".join(b"a%d=''" % n for n in range(size))
+    ),
+    "namespaces": lambda size: b"<a " + b" ".join(b"xmlns:a%d='%d'" % (n, n) for n in range(size)) + b"/>",
+    "a long namespace": lambda size: b"<a xmlns='%b'>%b</a>" % (b"n" * 2 * size, b"<b/>" * size),
+    "elements": lambda size: b"<a>" + b"<b/>" * size + b"</a>",
+    "elements of different names": lambda size: b"<a>" + b"".join(b"<b%d/>" % n for n in range(size)) + b"</a>",
+}
+
+
+@pytest.mark.parametrize("body", sorted(XML))
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_the_time_for_an_xml_document_is_that_of_its_length(reader: str, body: str) -> None:
+    assert reading.xml(XML[body](100)) is not None
+    assert not grows_faster(READERS[reader], XML[body], 5_000)
+
+
+def test_of_an_element_with_very_many_attributes_none_is_read() -> None:
+    body = b"<a %b>b</a>"
+    few, many = (b" ".join(b"a%d='c'" % n for n in range(count)) for count in (100, 101))
+    assert len(documents.read(body % few, "xml")["a"]) == 101
+    assert documents.read(body % many, "xml") == {"a": "b"}
 
 
 @pytest.mark.parametrize(

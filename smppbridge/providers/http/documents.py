@@ -140,7 +140,7 @@ def _fields(body: bytes, charset: str) -> dict[str, str] | None:
 def _element(element: etree._Element) -> Any:
     """A leaf is its text; anything else a table of its attributes (`@name`), its elements, and its `#text`."""
     written = (element.text or "").strip()
-    table: dict[str, Any] = {f"@{_local(str(name))}": str(value) for name, value in element.attrib.items()}
+    table: dict[str, Any] = {f"@{_local(name)}": value for name, value in reading.attributes(element).items()}
     for child in element:
         name, inner = _name(child), _element(child)
         if name not in table:

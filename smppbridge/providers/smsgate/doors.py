@@ -109,7 +109,7 @@ class Xml:
 
     def states(self, ids: Sequence[str], response: httpx.Response) -> Mapping[str, Item]:
         root = reading.xml(response.content)
-        return _by_id({**_attributes(one), "state": one.text or ""} for one in _children(root, "state"))
+        return _by_id({**reading.attributes(one), "state": one.text or ""} for one in _children(root, "state"))
 
     def balance(self) -> httpx.Request:
         return self._post("balance.php", [])
@@ -281,15 +281,11 @@ def _xml_told(message: etree._Element) -> str | Sequence[Item]:
 def _information(one: etree._Element) -> Item:
     """Its text is a state, or an error."""
     said = _text(one)
-    return {**_attributes(one), "error": "" if is_state(said) else said}
+    return {**reading.attributes(one), "error": "" if is_state(said) else said}
 
 
 def _children(root: etree._Element | None, name: str) -> Sequence[etree._Element]:
     return [] if root is None else root.findall(name)
-
-
-def _attributes(one: etree._Element) -> dict[str, str]:
-    return {str(name): str(value) for name, value in one.attrib.items()}
 
 
 def _text(one: etree._Element | None) -> str:
