@@ -114,6 +114,10 @@ class Poller:
 
     def _pump(self, questions: _Questions) -> None:
         lane, queue = questions.lane, questions.queue
+        if not lane.adapter.ask_batch:
+            # A reload has brought one that cannot be asked: what waits is due on disk, and `take` sees to it.
+            self._leave(questions, queue.drain())
+            return
         while len(queue) and questions.under_way < lane.config.questions and not (self._engine.halted or lane.retired):
             _, batch = queue.take(lane.adapter.ask_batch)
             questions.under_way += 1

@@ -1210,6 +1210,31 @@ def test_a_provider_that_is_slow_to_answer_questions_gets_no_more_than_it_takes(
     run(work)
 
 
+def test_what_waits_to_be_asked_ends_where_a_reload_leaves_nobody_to_ask(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", ask_batch=1)
+        async with road(a, config={"a": {"max_in_flight": 2}}) as r:
+            await r.dispatcher.start()
+            await r.accept(*(message(id) for id in range(1, 4)))
+            await r.quiet()
+            answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            a.answers_to_ask = [answer] * 2
+            await r.pass_time(10 * SECOND)
+            assert len(a.questions) == 2
+            assert r.dispatcher.stats["asking"] == 3
+            b = told("a")
+            r.providers, r.tables = {"a": b}, {"a": r.tables["a"].model_copy(update={"timeout": 5.0})}
+            r.dispatcher.reload(r.tables, r.router(), r.providers)
+            answer.set_result("nothing")
+            await r.quiet()
+            assert b.questions == []
+            assert r.dispatcher.stats["asking"] == 0
+            await r.pass_time(DAY + HOUR)
+            assert [(await r.progress(id)).state for id in (1, 2, 3)] == [MessageState.UNKNOWN] * 3
+
+    run(work)
+
+
 def test_what_was_being_asked_at_the_end_is_asked_after_the_next_start(road: Any, told: Any, message: Make) -> None:
     async def work() -> None:
         a = told("a", ask_batch=1)
