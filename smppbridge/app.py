@@ -382,7 +382,15 @@ class Gateway:
         return self._http.door if self._http else None
 
     def _web(self) -> ASGIApp:
-        web = FastAPI(title="smppbridge", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+        web = FastAPI(
+            title="smppbridge",
+            version=__version__,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            # A redirect would say back whatever stands in Host, or our own address where nothing does.
+            redirect_slashes=False,
+        )
         web.include_router(health.router(self.check))
         web.include_router(metrics.router(self.read, self.config.http.metrics_networks))
         # Thousands of callbacks may come a second, each with one status: they take the short way in.

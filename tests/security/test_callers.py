@@ -29,11 +29,11 @@ callback_networks = ["192.0.2.0/24"]
 RIGHT = "0123456789abcdef-right"
 
 
-def ask(running: Any, target: str, more: str = "", method: str = "POST") -> bytes:
+def ask(running: Any, target: str, more: str = "", method: str = "POST", named: str = "Host: x\r\n") -> bytes:
     """The whole answer, octet by octet but for the date."""
     host, port = running.gateway.http_address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), 10) as sock:
-        head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n{more}\r\n"
+        head = f"{method} {target} HTTP/1.1\r\n{named}Connection: close\r\nContent-Length: 0\r\n{more}\r\n"
         sock.sendall(head.encode())
         answer = b""
         while data := sock.recv(65536):
@@ -79,8 +79,21 @@ def test_metrics_are_for_their_networks_and_nothing_else_is_shown(start: Callabl
     for target in ("/", "/openapi.json", "/docs", "/redoc", "/callback", "/callback/", "/callback/sandbox", "/metrics/",
                    "/static/../metrics", "/..%2f..%2fetc/passwd", "//metrics", "/healthz/../metrics"):  # fmt: skip
         told = ask(running, target, outside, "GET")
-        assert not told.startswith(b"HTTP/1.1 200 "), target
+        assert not told.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 3")), target
         assert b"smppbridge" not in told
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("host", ["Host: evil.example", "Host: [", "Host:"])
+def test_nobody_is_sent_elsewhere(start: Callable[..., Any], host: str) -> None:
+    """Not to what he says is our name, and not to the address that we listen on."""
+    running = start()
+    for target in ("/metrics/", "/healthz/", "/readyz/"):
+        told = ask(running, target, f"{host}\r\n", "GET", named="").lower()
+        assert told.startswith(b"http/1.1 404 ")
+        assert b"location" not in told
+        assert b"evil" not in told
+        assert b"127.0.0.1" not in told
 
 
 @pytest.mark.journey
