@@ -32,6 +32,9 @@ from ..smpp.throttle import Throttle
 
 #: Octets that may come one after the other and be no body: a head, or what is between its chunks.
 _MOST = 65536
+#: Fields of a head. Each becomes objects of Python, so that thousands of four octets take megabytes; a provider and the
+#: proxies in front of us need about twenty.
+_FIELDS = 100
 #: Requests that may wait behind one that is not answered. No provider sends any: each is read in the turn of the first.
 _PIPELINED = 16
 #: A proxy on this machine speaks for many, and tells for whom.
@@ -83,13 +86,14 @@ class Door:
 
     def enter(self, connection: _Requests) -> str:
         """Count a connection, unless it is one too many: then the limit's name."""
-        limits, address = self.limits, connection.address
+        limits = self.limits
         if limits.connections and len(self.connections) >= limits.connections:
             return "max_connections"
-        if limits.per_address and address not in _PROXIES and self._addresses[address] >= limits.per_address:
+        of_it = self._addresses[connection.address]
+        if limits.per_address and not connection.proxy and of_it >= limits.per_address:
             return "max_connections_per_address"
         self.connections.add(connection)
-        self._addresses[address] += 1
+        self._addresses[connection.address] += 1
         return ""
 
     def leave(self, connection: _Requests) -> None:
@@ -133,18 +137,24 @@ class _Requests(HttpToolsProtocol):
     """Twice as fast as uvicorn's other reader of requests, which however reads no head without end."""
 
     _unread = 0
+    #: The head is over: what reads like a field of it is one of the trailers.
+    _trailing = False
 
     def __init__(self, door: Door, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._door = door
         self.address = ""
+        #: It comes from this machine. (`address` does not say so: of IPv6 it is a network.)
+        self.proxy = False
         #: Until when it has to be further than it is.
         self.due = float("inf")
         self.logger = _Quiet(self.logger, self._complained)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.address = place_of(plain(self.client[0])) if self.client else "unknown"
+        address = plain(self.client[0]) if self.client else None
+        self.address = place_of(address)
+        self.proxy = str(address) in _PROXIES
         self._further()
         if full := self._door.enter(self):
             self.cut(full)
@@ -179,14 +189,26 @@ class _Requests(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._trailing = False
         self._further()
         if len(self.pipeline) >= _PIPELINED:
             self.cut("pipelining")
             # The parser would go through all that has been read already.
             raise _TooMany
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._trailing:
+            # uvicorn would add it to the head. A proxy passes a trailer on as it came, and so a client would have the
+            # last word in X-Forwarded-For, behind the proxy's own.
+            return
+        if len(self.headers) >= _FIELDS:
+            self.cut("head")
+            raise _TooMany
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._unread = 0
+        self._trailing = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -241,6 +263,8 @@ class Listener:
         settings = uvicorn.Config(
             web,
             http=partial(_Requests, door),  # type: ignore[arg-type]
+            # A library that happens to be installed would take over the connection, and nobody would count it out.
+            ws="none",
             # Not left to the environment: who is believed is who stands on this machine.
             forwarded_allow_ips=list(_PROXIES),
             timeout_keep_alive=limits.idle,  # type: ignore[arg-type]

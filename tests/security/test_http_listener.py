@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -37,14 +39,15 @@ async def large(request: Request) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def listening(**limits: Any) -> AsyncIterator[tuple[Listener, Open]]:
+async def listening(on: str = "127.0.0.1", **limits: Any) -> AsyncIterator[tuple[Listener, Open]]:
     routes = [Route("/", answer, methods=["GET", "POST"]), Route("/large", large)]
-    listener = await Listener.start(Router(routes), "127.0.0.1:0", Limits(**limits))
+    listener = await Listener.start(Router(routes), f"{on}:0", Limits(**limits))
     writers = []
 
-    async def connect(source: str = "127.0.0.1") -> Streams:
+    async def connect(source: str = "") -> Streams:
+        host = on.strip("[]")
         port = int(listener.address.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        reader, writer = await asyncio.open_connection(host, port, local_addr=(source or host, 0))
         writers.append(writer)
         return reader, writer
 
@@ -164,6 +167,39 @@ def test_one_address_takes_nothing_from_the_others() -> None:
     uvloop.run(work())
 
 
+@pytest.mark.parametrize("on", ["127.0.0.1", "[::1]"])
+def test_a_proxy_on_this_machine_speaks_for_many(on: str) -> None:
+    async def work() -> None:
+        async with listening(on, per_address=2) as (listener, connect):
+            for _ in range(4):
+                reader, writer = await connect()
+                writer.write(GET)
+                async with asyncio.timeout(PATIENCE):
+                    await reader.readuntil(b"taken")
+            assert not listener.door.refused
+
+    uvloop.run(work())
+
+
+def test_who_asks_for_another_protocol_is_counted_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a library for WebSockets is installed, which uvicorn would give the connection to."""
+    library = ModuleType("uvicorn.protocols.websockets.auto")
+    library.AutoWebSocketsProtocol = asyncio.Protocol  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, library.__name__, library)
+
+    async def work() -> None:
+        async with listening() as (listener, connect):
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                await reader.readuntil(b"taken")
+                writer.close()
+                while listener.door.connections:  # noqa: ASYNC110 (it tells nobody)
+                    await asyncio.sleep(0.01)
+
+    uvloop.run(work())
+
+
 def test_requests_without_waiting_for_answers_are_few_in_a_turn() -> None:
     async def work() -> None:
         async with listening() as (listener, connect):
@@ -171,6 +207,24 @@ def test_requests_without_waiting_for_answers_are_few_in_a_turn() -> None:
             writer.write(GET * 1500)
             assert (await cut(reader)).count(b"taken") < 20
             assert listener.door.refused == {"pipelining": 1}
+
+    uvloop.run(work())
+
+
+@pytest.mark.parametrize("ends", [b"", b"\r\n"], ids=["begun", "whole"])
+def test_a_head_of_very_many_fields_is_cut_off(ends: bytes) -> None:
+    """Of four octets each: they take memory by their number, and before anybody is asked for a token."""
+
+    async def work() -> None:
+        async with listening() as (listener, connect):
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 100 + b"\r\n")
+            async with asyncio.timeout(PATIENCE):
+                await reader.readuntil(b"taken")
+            writer.write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 102 + ends)
+            assert await cut(reader) == b""
+            assert listener.door.refused == {"head": 1}
+            assert not listener.door.connections
 
     uvloop.run(work())
 
@@ -216,6 +270,33 @@ def test_forwarded_for_is_believed_from_this_machine_alone(monkeypatch: pytest.M
             # What a client wrote into it stands before what the proxy has added.
             assert await ask(listener, "127.0.0.1", "127.0.0.1, 198.51.100.7") == b"198.51.100.7"
             assert await ask(listener, "127.0.0.2", "127.0.0.1") == b"127.0.0.2"
+        finally:
+            await listener.stop()
+
+    uvloop.run(work())
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_trailer_names_no_address(apart: bool) -> None:
+    """A proxy passes trailers on: there the client would have the last word, behind the proxy's own."""
+
+    async def peer(request: Request) -> Response:
+        assert request.client is not None
+        if apart:
+            await request.body()
+        return Response(f"{request.client.host} {request.headers.getlist('x-forwarded-for')}")
+
+    async def work() -> None:
+        listener = await Listener.start(Router([Route("/", peer, methods=["POST"])]), "127.0.0.1:0")
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(listener.address.rpartition(":")[2]))
+            head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+            writer.write(head + b"X-Forwarded-For: 203.0.113.5\r\n\r\n")
+            if apart:
+                await writer.drain()
+            writer.write(b"0\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+            assert (await cut(reader)).endswith(b"\r\n\r\n203.0.113.5 ['203.0.113.5']")
+            writer.close()
         finally:
             await listener.stop()
 

@@ -93,6 +93,31 @@ def test_a_head_without_end_is_cut_off(run: Run, begins: bytes, goes_on: bytes) 
     run(lambda: talk(conversation))
 
 
+@pytest.mark.parametrize("fields", [1, 500])
+def test_trailers_are_no_part_of_the_head(run: Run, fields: int) -> None:
+    """Of the head of this request or the next; the number of octets is what limits them."""
+
+    async def named(request: Request) -> Response:
+        await request.body()
+        return Response(str(len(request.headers)))
+
+    async def work() -> None:
+        listener = await Listener.start(Router([Route("/", named, methods=["POST"])]), "127.0.0.1:0")
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(listener.address.rpartition(":")[2]))
+            chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+            writer.write(chunked + b"X-Trailer: x\r\n" * fields + b"\r\n")
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            told = await reader.read()
+            assert [one[:1] for one in told.split(b"\r\n\r\n")[1:]] == [b"1", b"2"]
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            await listener.stop()
+
+    run(work)
+
+
 def test_no_part_of_an_answer_waits_for_another(run: Run) -> None:
     """TCP_NODELAY, which asyncio sets only on sockets that were made with the number of TCP."""
 
