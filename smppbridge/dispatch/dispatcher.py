@@ -673,6 +673,10 @@ class Dispatcher:
             if not lane.takes(kind):
                 changes.append(lane.keeps_doubtful(message, kind))
                 continue
+            if lane.full(message.account, message.priority):
+                # It stays due on disk, and is looked at again like what finds no room for its question.
+                crowded = True
+                continue
             self._held.add(message.id)
             lane.push(message, leg)
             lane.pump()

@@ -33,7 +33,8 @@ class Room:
         if self.held * 2 <= self.share:
             return self.share - self.held
         held, part = self._of[account], self._part(account)
-        return min(part - held, self.share * 2 - self.held) if held * 2 <= part else 0
+        # More may be held than there is room for, since a reload has made the share smaller.
+        return max(0, min(part - held, self.share * 2 - self.held)) if held * 2 <= part else 0
 
     def enter(self, message: Message) -> None:
         self.held += 1

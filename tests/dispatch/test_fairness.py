@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smppbridge.model import Message, Stage
+from smppbridge.providers.base import WhenInDoubt
 
 from .conftest import START, run
 
@@ -112,6 +113,38 @@ def test_memory_is_bounded_however_many_accounts_flood_it(road: Any, told: Any, 
                 await r.pass_time(1000)
             assert sorted(id for ids in a.requests for id in ids) == list(range(1, ROOM * accounts + 1))
             assert r.dispatcher.stats["held"] == 0
+
+    run(work)
+
+
+def test_memory_is_bounded_however_much_is_to_be_repeated(road: Any, told: Any, message: Make) -> None:
+    async def work() -> None:
+        a = told("a", when_in_doubt=WhenInDoubt.REPEAT)
+        async with road(a, config={"a": {"breaker_failures": 10_000}}, bound=ROOM) as r:
+            a.replies = ["doubt"] * 3 * ROOM
+            await r.dispatcher.start()
+            for first in range(1, 3 * ROOM, ROOM // 2):
+                await r.accept(*(message(id, account="many") for id in range(first, first + ROOM // 2)))
+                while r.dispatcher.stats["held"]:
+                    await r.quiet()
+            assert a.replies == []
+            gate = asyncio.Event()
+            a.meanwhile = lambda ids: gate.wait()
+            applied = len(r.store.applied)
+            await r.pass_time(10_000)
+            for _ in range(5):
+                await r.pass_time(1000)
+            assert r.dispatcher.stats["held"] == ROOM
+            # What finds no room costs no writing, and stands in nobody's way.
+            assert len(r.store.applied) - applied < 100
+            await r.accept(message(9001, account="few", stage=Stage.WAITING, due=r.clock.now))
+            await r.pass_time(1000)
+            assert await r.stage(9001) is Stage.READY
+            gate.set()
+            for _ in range(20):
+                await r.pass_time(1000)
+            assert {id for ids in a.requests[3 * ROOM :] for id in ids} == {*range(1, 3 * ROOM + 1), 9001}
+            assert len(a.requests) == 6 * ROOM + 1
 
     run(work)
 
