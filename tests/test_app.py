@@ -23,7 +23,7 @@ def test_a_mistake_does_not_end_what_is_done_from_time_to_time(
 ) -> None:
     monkeypatch.setattr(app, "_PURGE_EVERY", 0)
     path = tmp_path / "smppbridge.toml"
-    path.write_text(CONFIG)
+    path.write_text(CONFIG.replace('path = "state.db"', 'engine = "memory"'))
     path.chmod(0o600)
 
     async def whole() -> None:
