@@ -307,6 +307,10 @@ class Message(msgspec.Struct, gc=False, kw_only=True):
         return {"id": str(self.id), "account": self.account, "kind": self.kind.value}
 
 
+#: More parts than any message has: what is added to `Part.total` so that the set never is whole (`store.restore`).
+NEVER_WHOLE = 256
+
+
 class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One part of a long message, acknowledged with an id of its own and held until all have come."""
 
@@ -326,6 +330,11 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     pdu: bytes
     accepted_at: Millis
     expires: Millis
+
+    @property
+    def announced(self) -> int:
+        """How many parts the client has announced: `total`, unless that was made one that never comes."""
+        return self.total % NEVER_WHOLE
 
 
 # What comes back. ----------------------------------------------------------------------------------------------------

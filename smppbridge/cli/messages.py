@@ -106,7 +106,8 @@ def show_one(
             held = next((part for one in _ids(id) if (part := reader.find_part(one))), None)
             if held is not None:
                 rest = f"the others have to come by {_time(held.expires)}, or it ends as EXPIRED"
-                raise Trouble(f"{id} is part {held.number} of {held.total} of a message that is not whole yet; {rest}")
+                which = f"part {held.number} of {held.announced}"
+                raise Trouble(f"{id} is {which} of a message that is not whole yet; {rest}")
             raise Trouble(f"there is no message {id}; it may have been forgotten after [store] retention")
         shown = [
             (message, reader.timeline(message.id), reader.parts_of(message.id), reader.receipts_of(message.id))

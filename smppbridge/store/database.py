@@ -55,7 +55,9 @@ class Lock:
     as somebody in this process closed another descriptor of it (POSIX `fcntl` locks)."""
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".lock")
+        # Where a link leads: whoever takes the other way is to meet the same lock.
+        place = database.resolve()
+        self.path = place.with_name(place.name + ".lock")
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
@@ -78,7 +80,9 @@ class Files:
 
     def __init__(self, database: Path) -> None:
         self.database = str(database)
-        names = (self.database, f"{database}-wal", f"{database}-shm")
+        # SQLite keeps the log where a link leads, and the next start goes where it leads then.
+        place = database.resolve()
+        names = (self.database, f"{place}-wal", f"{place}-shm")
         self._known = [(name, _identity(name)) for name in names]
         self._rescued = f"{database}.rescued-{os.getpid()}-{wall_clock()}"
 
@@ -144,7 +148,8 @@ def _not_made(path: Path, error: OSError) -> StoreFailed:
 def _keep_to_ourselves(path: Path) -> None:
     """What is in it is for nobody else: a file that was copied back or unpacked may be for everybody. Raises
     StoreFailed for one that somebody else has put there."""
-    for file in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
+    place = path.resolve()
+    for file in (path, *(place.with_name(place.name + ending) for ending in ("-wal", "-shm"))):
         try:
             found = file.stat()
             if found.st_uid not in (os.geteuid(), 0) and os.geteuid():

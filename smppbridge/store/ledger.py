@@ -26,7 +26,7 @@ from . import rows, rules
 from .base import Absent, Applied, Arrival, Duplicate, Held, Replacement, Verdicts, Wanted
 from .recent import Recent
 from .references import References
-from .statements import SQL, Bulk, ask
+from .statements import SQL, Bulk, ask, texts
 
 _INSERT_MESSAGES = Bulk("insert_messages", len(rows.NEW_MESSAGE))
 _UPDATE_PROGRESS = Bulk("update_progress", len(rows.PROGRESS) + 1)
@@ -407,7 +407,7 @@ class Ledger:
     def _read_parked(self, provider: str, refs: Sequence[str]) -> None:
         for ref in refs:
             self._reports[provider, ref] = []
-        for n, ref, at, text in ask(self._db, "parked", (provider, apsw.carray(tuple(refs)))):
+        for n, ref, at, text in ask(self._db, "parked", (provider, texts(refs))):
             self._reports.setdefault((provider, ref), []).append((n, at, rows.parked(text)))
 
     # What `rules.apply` asks for (rules.Records)
@@ -538,7 +538,7 @@ class Ledger:
         return [self._reachable(subscribers, now) for subscribers, now in calls]
 
     def _reachable(self, subscribers: Sequence[str], now: Millis) -> list[Arrival]:
-        found = [rows.absent(row) for row in ask(self._db, "take_absent", (apsw.carray(tuple(subscribers)),))]
+        found = [rows.absent(row) for row in ask(self._db, "take_absent", (texts(subscribers),))]
         alerts: list[Arrival] = []
         for absent in rules.in_turn(found, subscribers):
             self._seq += 1

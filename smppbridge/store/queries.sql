@@ -249,10 +249,11 @@ ORDER BY m.id;
 SELECT {part} FROM part AS p WHERE p.id = ? AND p.message IS NULL;
 
 -- name: unsent
--- What waits from a source to a destination. It looks at all that is unsent, so it is not asked often.
+-- What waits from a source to a destination. It looks at all that is unsent, so it is not asked often; by the index of
+-- that, or it would look at all that is kept.
 SELECT {message} FROM message AS m
 WHERE m.stage < 3 AND m.account = ? AND m.source = ? AND m.destination = ?
-ORDER BY m.id LIMIT ?;
+ORDER BY +m.id LIMIT ?;
 
 -- name: parts_of
 -- The parts that a message was made of, in order.
@@ -387,12 +388,9 @@ INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = m
 UPDATE message SET onward = 0 WHERE stage < 5 AND onward <> 0;
 
 -- name: never_whole
--- A set that is whole is joined and sent at the next start. With one more part, which never comes, it ends as EXPIRED.
-UPDATE part SET total = total + 1
-WHERE message IS NULL AND (account, source, destination, reference, total, round) IN (
-    SELECT account, source, destination, reference, total, round FROM part WHERE message IS NULL
-    GROUP BY account, source, destination, reference, total, round HAVING count(*) = total
-);
+-- A set that is whole would be joined and sent at the next start, and one that is not when the rest comes. With more
+-- parts than any message has (model.NEVER_WHOLE), it ends as EXPIRED.
+UPDATE part SET total = total + ? WHERE message IS NULL;
 
 -- name: open
 -- Some of the messages that no provider has for certain.

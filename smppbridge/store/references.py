@@ -28,7 +28,7 @@ import apsw
 
 from . import sieve
 from .sieve import Sieve
-from .statements import Bulk, ask
+from .statements import Bulk, ask, texts
 
 Key: TypeAlias = tuple[str, str]
 """Provider and reference."""
@@ -41,7 +41,8 @@ LIST = 65_536
 #: References in one run, or a few more. The larger a run, the fewer references share a page that is written; the
 #: smaller, the more of them there are to look at.
 RUN = 1_048_576
-#: References that are written in one transaction: some milliseconds. Putting as many in order takes one.
+#: References that are written in one transaction, of a list that is not longer than `LIST`: some milliseconds. Putting
+#: as many in order takes one.
 STEP = 1024
 #: Of the list, so many are taken away in the time of one that is written. As each step comes after a commit, which adds
 #: to the list, they have to be few.
@@ -73,9 +74,10 @@ class References:
         self._sorted: list[Key] = []
         #: What is written: of those, then pieces of the sieve, and at last that the list has none of them any more.
         self._at = self._next_at = 0
-        #: Steps of `sort` since it began anew, and how many references are to come for each.
+        #: Steps of `sort` since it began anew, how many references are to come for each, and how many each takes.
         self._steps = 0
         self._apart = 0.0
+        self._step = STEP
         #: The last of the list that is durable, that was given a place, and that is being put in order.
         self._durable = self._last = self._moved = 0
         #: Newest first.
@@ -183,21 +185,24 @@ class References:
             self._new = {}
             self._moved = self._durable
             self._mixed = list(self._moving)
+            # A list that has become longer takes longer steps, not more of them: there is at most one a commit, and
+            # while many come in one commit, the next list would be longer again.
             count = len(self._moving)
+            self._step = STEP * -(-count // LIST)
             self._steps = 0
-            self._apart = LIST / 2 / (2 * count / STEP + sieve.pieces() + count / (TAKE_AWAY * STEP) + 1)
+            self._apart = LIST / 2 / (2 * count / self._step + sieve.pieces() + count / (TAKE_AWAY * self._step) + 1)
         self._steps += 1
         if self._mixed:
             # Sorting all at once would hold everybody up for a tenth of a second.
-            some = self._mixed[-STEP:]
-            del self._mixed[-STEP:]
+            some = self._mixed[-self._step :]
+            del self._mixed[-self._step :]
             self._strands.append(sorted(some))
             self._merged = merge(*self._strands)
         elif self._at < len(self._moving):
             self._write()
         elif self._at < self._pieces_end:
             self._write_sieve(self._at - len(self._moving))
-        elif not ask(self._db, "delete_new_references", (self._moved, TAKE_AWAY * STEP)):
+        elif not ask(self._db, "delete_new_references", (self._moved, TAKE_AWAY * self._step)):
             # The last step: nothing is left of what was moved.
             self._next_at = self._at + 1
 
@@ -205,7 +210,11 @@ class References:
         """The next of them into the newest run, or into the next one."""
         runs = self._next_runs
         if not self._at:
-            run = runs[0] if runs and runs[0].size < RUN else Run(runs[0].run + 1 if runs else 1, sieve=Sieve())
+            run = (
+                runs[0]
+                if runs and runs[0].size < RUN and runs[0].sieve
+                else Run(runs[0].run + 1 if runs else 1, sieve=Sieve())
+            )
             ids = self._moving.values()
             lowest, highest = min(ids), max(ids)
             grown = Run(
@@ -217,7 +226,7 @@ class References:
             )
             ask(self._db, "keep_run", (grown.run, grown.size, grown.lowest, grown.highest))
             self._next_runs = runs = [grown, *(one for one in runs if one.run != grown.run)]
-        end = self._at + STEP
+        end = self._at + self._step
         self._sorted += islice(self._merged, max(0, end - len(self._sorted)))
         some = self._sorted[self._at : end]
         if runs[0].sieve:
@@ -262,12 +271,12 @@ def older(
     for run in runs:
         maybe = run.sieve.sift(unknown) if run.sieve else list(unknown)
         if maybe:
-            here = ask(db, "sorted_references", (run.run, provider, apsw.carray(tuple(maybe))))
+            here = ask(db, "sorted_references", (run.run, provider, texts(maybe)))
             for ref, _ in here:
                 unknown.pop(ref, None)
             found += here
         if not unknown:
             return found
     if first:
-        found += ask(db, "referred", (provider, apsw.carray(tuple(unknown))))
+        found += ask(db, "referred", (provider, texts(unknown)))
     return found

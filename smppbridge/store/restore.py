@@ -28,7 +28,7 @@ import apsw
 import msgspec
 
 from ..lifecycle import Change
-from ..model import Millis
+from ..model import NEVER_WHOLE, Millis
 from . import database
 from .backup import Contents, Tell, copy_pages, examine, made_aside
 from .base import StoreFailed
@@ -37,6 +37,8 @@ from .statements import ask
 
 #: Messages that end in one transaction.
 _STEP = 500
+#: Between the name of a store and the moment at which another took its place.
+_BEFORE = ".before-restore-"
 #: KiB of pages that are kept meanwhile.
 _CACHE = 16_384
 
@@ -67,15 +69,27 @@ def restore(backup: Path, store: Path, *, end: Change | None, now: Millis, tell:
             copy_pages(backup, beside, tell)
             examine(beside, tell, called=backup)
             try:
-                ended = _make_ready(beside, _last_id(store), end, now, tell)
+                left = _set_aside(place)
+                ended = _make_ready(beside, _last_id(left or store), end, now, tell)
                 contents = examine(beside, tell, called=backup)
                 _give_to_owner(beside, store)
             except (apsw.Error, OSError) as error:
                 raise database.explain(error, store) from None
-            aside = _put_in_place(beside, place, now)
+            aside = _put_in_place(beside, place, left, now)
         return Restored(contents=contents, ended=ended, aside=aside)
     finally:
         lock.release()
+
+
+def _set_aside(store: Path) -> Path | None:
+    """Where a restore that was cut off in its last step has put the store that was there, with its log; None: none was
+    cut off. What stands in the store's place then is that store without its log, or what was restored."""
+    if not database.is_stand_in(_log_of(store)):
+        return None
+    before = f"{store.name}{_BEFORE}"
+    found = [one for one in store.parent.iterdir() if one.name.startswith(before) and _log_of(one).exists()]
+    same = [one for one in found if store.exists() and one.samefile(store)]
+    return max(same or found, default=None)
 
 
 def _last_id(store: Path) -> int:
@@ -92,8 +106,8 @@ def _make_ready(path: Path, last_id: int, end: Change | None, now: Millis, tell:
         database.migrate(db, path)
         ask(db, "keep_fact", ("last_id", last_id))
         if end is not None:
-            for name in ("no_further_leg", "never_whole"):
-                ask(db, name)
+            ask(db, "no_further_leg")
+            ask(db, "never_whole", (NEVER_WHOLE,))
             # After what follows nobody has them in memory.
             ledger = Ledger(db)
             ledger.load(now)
@@ -119,17 +133,20 @@ def _give_to_owner(path: Path, store: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _put_in_place(beside: Path, store: Path, now: Millis) -> Path | None:
-    """The last step. The log goes with the store that it belongs to: never may the new one be read with it, nor the old
-    one without it. So between the two something stands in its place that no start takes up."""
+def _put_in_place(beside: Path, store: Path, left: Path | None, now: Millis) -> Path | None:
+    """The last step; where the store is that was there. `left` is where that is already (`_set_aside`).
+
+    The log goes with the store that it belongs to: never may the new one be read with it, nor the old one without it.
+    So between the two something stands in its place that no start takes up.
+    """
     moment = datetime.fromtimestamp(now / 1000, UTC)
-    aside = store.with_name(f"{store.name}.before-restore-{moment:%Y%m%dT%H%M%SZ}")
+    aside = left or store.with_name(f"{store.name}{_BEFORE}{moment:%Y%m%dT%H%M%SZ}")
     log, aside_log = _log_of(store), _log_of(aside)
     was_there = store.exists()
     with _undisturbed():
         try:
             with ExitStack() as undo:
-                if was_there:
+                if was_there and left is None:
                     os.link(store, aside)
                     undo.callback(aside.unlink)
                 if log.exists() and not database.is_stand_in(log):
@@ -150,7 +167,7 @@ def _put_in_place(beside: Path, store: Path, now: Millis) -> Path | None:
         for ending in ("-shm", "-wal"):
             store.with_name(store.name + ending).unlink(missing_ok=True)
         database.sync(store.parent)
-    return aside if was_there else None
+    return aside if was_there or left else None
 
 
 def _log_of(store: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -51,6 +51,12 @@ SQL = load()
 def ask(db: apsw.Connection, name: str, values: Row | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Run one statement; all rows that it returns."""
     return db.execute(SQL[name], values).fetchall()
+
+
+def texts(values: Iterable[str]) -> Any:
+    """Names for an `IN carray(?)`. One with a NUL stands in no column: no provider and no subscriber is called so, and
+    SQLite would read it up to there."""
+    return apsw.carray(tuple(value for value in values if "\0" not in value) or ("",))
 
 
 class Bulk:

@@ -239,7 +239,7 @@ class Parts:
                 if message := await self._join(account, parts, now):
                     self._go_on(message, parts)
         else:
-            reason = f"{len(parts)} of {parts[0].total} parts came in time"
+            reason = f"{len(parts)} of {parts[0].announced} parts came in time"
             await self._end_parts(account, parts, MessageState.EXPIRED, reason, now)
 
 

@@ -190,6 +190,48 @@ def test_a_log_that_was_deleted_is_copied_into_the_database_first(path: Path, no
     walk(SqliteStore(path), later)
 
 
+@pytest.fixture
+def link(path: Path) -> Path:
+    """Another name of the store, as an operator makes it who has moved the file to a larger disk."""
+    walk(SqliteStore(path), nothing)
+    link = path.parent.with_name("link.db")
+    link.symlink_to(path)
+    return link
+
+
+def test_a_log_that_was_deleted_is_noticed_by_whoever_came_over_a_link(path: Path, link: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        assert await nouns.accept(store, nouns.message()) == [None]
+        os.unlink(f"{path}-wal")
+        assert await nouns.accept(store, nouns.message()) != [None]
+
+    walk(SqliteStore(link), road)
+
+    async def later(store: Store) -> None:
+        assert (await store.stats()).waiting >= 1
+
+    walk(SqliteStore(path), later)
+
+
+def test_a_link_that_is_changed_meanwhile_is_noticed(path: Path, link: Path, nouns: Any) -> None:
+    async def road(store: Store) -> None:
+        os.unlink(link)
+        os.symlink(f"{path}.moved", link)
+        assert await nouns.accept(store, nouns.message()) != [None]
+
+    walk(SqliteStore(link), road)
+
+
+def test_by_whatever_name_there_is_one_lock(path: Path, link: Path) -> None:
+    async def road(store: Store) -> None:
+        for name in (path, link):
+            with pytest.raises(StoreFailed, match=f"is in use by process {os.getpid()}"):
+                await SqliteStore(name).open()
+
+    walk(SqliteStore(link), road)
+    walk(SqliteStore(path), road)
+
+
 def test_a_damaged_database_says_what_to_do(path: Path, nouns: Any) -> None:
     async def road(store: Store) -> None:
         await nouns.accept(store, *(nouns.message(stage=Stage.WAITING, pdu=bytes(200)) for _ in range(200)))

@@ -41,6 +41,8 @@ def db(tmp_path: Path) -> Iterator[apsw.Connection]:
     database.prepare(path)
     db = database.connect(path, cache=1024, write=True)
     database.migrate(db, path)
+    # Crashes are played by beginning anew, not by taking from the disk.
+    db.pragma("synchronous", "off")
     yield db
     db.close()
 
@@ -122,6 +124,46 @@ def test_its_steps_are_spread_over_what_comes(db: apsw.Connection, monkeypatch: 
     assert max(steps[600:]) <= 2
     assert not any(steps[599 + 300 + 1 :])
     assert not names.unsorted
+
+
+def test_the_list_stays_bounded_where_many_come_in_each_commit(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where commits are slow, each brings many, and there is one step between two of them at most."""
+    monkeypatch.setattr(references, "LIST", 100)
+    names, longest = loaded(db), list[int]()
+    for first in range(1, 10_000, 10):
+        add(db, names, *((f"ref-{n}", n) for n in range(first, first + 10)))
+        if names.behind:
+            step(db, names)
+        longest.append(count(db, "reference_new"))
+    assert max(longest) < 2000
+    assert max(longest[-300:]) < 1.2 * max(longest[200:500])
+
+
+def test_a_run_that_a_crash_left_without_a_sieve_grows_no_more(db: apsw.Connection) -> None:
+    names = loaded(db)
+    add(db, names, *((f"ref-{n}", n) for n in range(8)))
+    while not count(db, "reference_sorted"):
+        step(db, names)
+    names = loaded(db)
+    for first in range(8, 80, 8):
+        while names.unsorted:
+            step(db, names)
+        add(db, names, *((f"ref-{n}", n) for n in range(first, first + 8)))
+    sieves = {run for (run,) in db.execute("SELECT DISTINCT run FROM reference_sieve")}
+    sizes = dict(db.execute("SELECT run, count(*) FROM reference_sorted GROUP BY run").fetchall())
+    assert len(sizes) > 3
+    assert [size for run, size in sizes.items() if run not in sieves] <= [8]
+    assert len(names.find(("smsc", f"ref-{n}") for n in range(80))) == 80
+
+
+def test_a_reference_that_nothing_can_be_called_is_found_nowhere(db: apsw.Connection) -> None:
+    names = loaded(db)
+    add(db, names, *((f"ref-{n}", n) for n in range(1, 9)))
+    while names.unsorted:
+        step(db, names)
+    assert names.find([("smsc", "a\0b"), ("smsc", "ref-5")]) == {("smsc", "ref-5"): 5}
 
 
 def test_a_run_goes_when_none_of_its_messages_is_kept(db: apsw.Connection, nouns: Any) -> None:

@@ -102,13 +102,34 @@ def test_no_further_leg_follows(path: Path) -> None:
     walk(path, road)
 
 
-def test_held_parts_never_become_a_message(path: Path) -> None:
+def test_held_parts_never_become_a_message(path: Path, nouns: Any) -> None:
     put_back(path)
 
     async def road(store: Store) -> None:
         sets = await store.held_parts(NOW * 2, 10)
         assert sorted(len(parts) for parts in sets) == [1, 2]
         assert all(len(parts) < parts[0].total for parts in sets)
+        assert {parts[0].announced for parts in sets} == {2}
+        # Nor with what comes afterwards.
+        assert not (await store.hold(nouns.part(2))).parts
+
+    walk(path, road)
+
+
+def test_a_whole_set_beside_one_that_is_longer_does_not_stop_it(tmp_path: Path, nouns: Any) -> None:
+    path = tmp_path / "store.db"
+
+    async def fill(store: Store) -> None:
+        for number in (1, 2):
+            await store.hold(nouns.part(number, reference=78))
+        await store.hold(nouns.part(1, reference=78, total=3))
+
+    walk(path, fill)
+    backup.copy(path, tmp_path / "copy.db", quiet)
+    put_back(path)
+
+    async def road(store: Store) -> None:
+        assert sorted(len(parts) for parts in await store.held_parts(NOW * 2, 10)) == [1, 2]
 
     walk(path, road)
 
@@ -220,8 +241,14 @@ def _found(path: Path) -> str:
         return taken_up()
     with pytest.raises(StoreFailed, match="run it again"):
         taken_up()
-    put_back(path, end=None, now=NOW + 1000)
+    aside = put_back(path, end=None, now=NOW + 1000).aside
     assert taken_up() == "new"
+    # What was there is one store, under one name, with all that was in its log.
+    assert aside is not None
+    assert [one.name for one in place.parent.glob("*.before-restore-*Z")] == [aside.name]
+    db = apsw.Connection(str(aside))
+    assert db.execute("SELECT total(comment = 'in the log') FROM message").get == 6
+    db.close()
     return "refused"
 
 

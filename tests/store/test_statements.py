@@ -129,6 +129,11 @@ def test_a_start_does_not_read_the_rows_of_what_waits(db: apsw.Connection) -> No
     assert plan(db, "count_unsent", ())[0] == "SEARCH message USING INDEX message_unsent (stage=?)"
 
 
+def test_a_cancel_of_many_does_not_read_what_is_kept(db: apsw.Connection) -> None:
+    looks = "SEARCH m USING INDEX message_unsent (stage<?)"
+    assert plan(db, "unsent", ("demo", "bank", "380501234567", 10)) == [looks, "USE TEMP B-TREE FOR ORDER BY"]
+
+
 @pytest.mark.parametrize(
     ("name", "looks"),
     [

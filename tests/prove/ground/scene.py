@@ -202,7 +202,7 @@ class Scene:
     async def settle(self) -> None:
         # What has not come to its end by then is a row that does not hold.
         with contextlib.suppress(TimeoutError):
-            await self.client.settled(len(self.ledger.acknowledged), patience=self.ground.choose(60, 600))
+            await self.client.settled(len(self.ledger.acknowledged), patience=self.ground.choose(60, 1200))
 
     async def evidence(self) -> Evidence:
         await self.client.unbind()
