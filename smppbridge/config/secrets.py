@@ -170,7 +170,10 @@ _LARGEST = 65_536
 
 def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        # To open a pipe is to wait for somebody who writes into it: a reload would never come to an end.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unreadable(f"{path} is a pipe or a device: expected a regular file")
             octets = file.read(_LARGEST + 1)
         text = octets.decode("utf-8")
     except OSError as error:

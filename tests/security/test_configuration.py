@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,18 @@ def test_a_file_without_end_is_no_secret(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     [found] = mistakes(tmp_path, password=f'password = {{ file = "{endless}" }}')
     assert "that is no secret" in found
+
+
+def test_a_pipe_or_a_device_is_no_secret_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    # Filled, so that who reads it all the same comes to an end and not this test to none.
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.write(pipe, b"s" * 100_000)
+    for name in (tmp_path / "pipe", "/dev/null"):
+        [found] = mistakes(tmp_path, password=f'password = {{ file = "{name}" }}')
+        assert f"{name} is a pipe or a device: expected a regular file" in found
+    os.close(pipe)
 
 
 # Templates -----------------------------------------------------------------------------------------------------------
