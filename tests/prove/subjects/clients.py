@@ -585,7 +585,7 @@ async def flooding(ground: Ground) -> Evidence:
     # cores have ten processes to run, a short round beside a flood that costs nothing had 159 ms for 19 alone. Of short
     # rounds it is what the gateway spends in vain that tells, counted below.
     typical = ground.choose(min, statistics.median)
-    floor = ground.choose(250, 20)
+    floor = ground.choose(100, 20)
     base, share = typical(one.p99 for one in alone), statistics.median(one.processor for one in alone)
     evidence.count(f"p99 of a client beside nobody, ms, {ground.choose('the quietest round', 'median')}", base)
     for kind in FLOODS:
