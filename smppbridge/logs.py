@@ -8,7 +8,8 @@ decided here, once, by `set_up`:
 * A value whose key is secret by its name (`config.secrets.is_secret`) reads `***`. A traceback never shows variables,
   and known secrets are cut out of it.
 * Texts of messages (`TEXTS`) are shown as their length, unless `log.texts` is on.
-* What others wrote does nothing in a terminal: control characters and their like are told by number (`visible`).
+* What others wrote does nothing in a terminal: control characters and their like are told by number (`visible`). And it
+  makes no line: an event is one, and what a traceback adds for a person to read is set in.
 * What libraries write through `logging` comes out the same way, from warnings on.
 
 What can go wrong: a reader of standard error that does not read blocks the process, as it would block any other.
@@ -187,7 +188,8 @@ def _columns(*, colors: bool) -> Processor:
         for key, value in event.items():
             if isinstance(value, str):
                 event[key] = visible(value, keep="\n\t" if key == "exception" else "")
-        return render(logger, method, event).encode("utf-8", "backslashreplace")
+        # What an exception says may have lines too, that read like ours: none of them begins where a line does.
+        return render(logger, method, event).replace("\n", "\n  ").encode("utf-8", "backslashreplace")
 
     return columns
 

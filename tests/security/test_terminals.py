@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import unicodedata
 from collections.abc import Callable
@@ -71,18 +72,53 @@ def test_a_line_of_the_log_stays_one_line_in_either_form(reason: str) -> None:
     structlog.reset_defaults()
 
 
-def test_a_traceback_in_the_log_does_nothing() -> None:
+FORGED = "no\n2026-11-22T00:00:00.000000Z [info     ] smpp: bound  account=bank\r\n<2>{"
+
+
+class Lines:
+    """Its repr has some, as those of a library may."""
+
+    def __repr__(self) -> str:
+        return FORGED
+
+
+def fail() -> None:
+    try:
+        raise ValueError(FORGED + EVIL)
+    except ValueError as error:
+        error.add_note(FORGED)
+        raise ExceptionGroup(FORGED, [KeyError(FORGED), error]) from error
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_in_the_log_does_nothing_and_makes_no_event(form: Any) -> None:
     with tempfile.TemporaryFile() as stream:
-        set_up(LogConfig(format="console"), stream=stream)
+        set_up(LogConfig(format=form), stream=stream)
         try:
-            raise ValueError(EVIL)
-        except ValueError:
-            structlog.get_logger("security-traceback").exception("failed")
+            fail()
+        except ExceptionGroup:
+            structlog.get_logger(f"security-traceback-{form}").exception("failed", reason=FORGED)
+            logging.getLogger("security").exception(FORGED)
         stream.seek(0)
         written = stream.read().decode()
     structlog.reset_defaults()
+    logging.captureWarnings(False)
     assert "ValueError" in written
     assert acts(written) == []
+    # Whatever stands behind the first line of an event is set in.
+    events = [line for line in written.splitlines() if not line.startswith("  ")]
+    assert [line.partition("failed" if "failed" in line else "library")[1] for line in events] == ["failed", "library"]
+
+
+def test_nothing_that_shows_itself_in_lines_makes_an_event() -> None:
+    with tempfile.TemporaryFile() as stream:
+        set_up(LogConfig(format="console"), stream=stream)
+        structlog.get_logger("security-lines").warning("said", what=Lines(), several=[Lines()])
+        stream.seek(0)
+        written = stream.read().decode()
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    assert len([line for line in written.splitlines() if not line.startswith("  ")]) == 1
 
 
 def test_every_command_prints_through_what_hides_it(capsys: pytest.CaptureFixture[str]) -> None:
