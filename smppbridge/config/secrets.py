@@ -65,12 +65,27 @@ def mask(text: str, secrets: Iterable[str]) -> str:
         }
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, MASK)
-            for length in range(len(form) - 1, _BEGUN - 1, -1) if begun else ():
-                text = text.replace(form[:length] + CUT, MASK + CUT)
+            if begun:
+                text = _mask_begun(text, form)
     return text
 
 
-#: So many characters before the sign may be a coincidence.
+def _mask_begun(text: str, form: str) -> str:
+    """Where a text was cut off, the longest beginning of `form` that stands there."""
+    begins = form[:_BEGUN]
+    end = len(text)
+    # From the last sign on: what is in front of it may have the sign within.
+    while (end := text.rfind(CUT, 0, end)) >= 0:
+        begin = text.find(begins, max(0, end - len(form) + 1), end)
+        while begin >= 0 and not form.startswith(text[begin:end]):
+            begin = text.find(begins, begin + 1, end)
+        if begin >= 0:
+            text = text[:begin] + MASK + text[end:]
+            end = begin
+    return text
+
+
+#: Fewer characters before the sign may be a coincidence.
 _BEGUN = 4
 
 
