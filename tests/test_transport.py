@@ -21,7 +21,7 @@ import httpx
 import pytest
 import uvloop
 
-from smppbridge.config import ProviderConfig
+from smppbridge.config import ProviderConfig, mask
 from smppbridge.transport import MAX_ANSWER, Line, NotSent, RequestFailed, Unclear, connect, pool
 from smppbridge.transport.failures import reason
 
@@ -1028,7 +1028,10 @@ def test_a_proxy_may_be_reached_by_tls(run: Run, certificate: Certificate, monke
         ("", "OSError"),
         ("[Errno 111] Connection refused", "OSError: [Errno 111] Connection refused"),
         ("one line\nand another", "OSError: one line"),
-        ("x" * 1000, "OSError: " + "x" * 200),
+        ("x" * 200, "OSError: " + "x" * 200),
+        ("x" * 1000, "OSError: " + "x" * 199 + "…"),
+        ("x" * 300 + "=", "OSError: …"),
+        ("why " * 60 + "a=b", "OSError: " + ("why " * 60)[:199] + "…"),
         ("for 'http://h/?password=secret&text=my secret'", "OSError: for …"),
         ("at https://user:secret@proxy.test:3128 it failed", "OSError: at …"),
         ("GET /send?login=a&password=secret HTTP/1.1", "OSError: GET …"),
@@ -1040,6 +1043,12 @@ def test_a_proxy_may_be_reached_by_tls(run: Run, certificate: Certificate, monke
 )
 def test_a_reason_holds_no_address_and_no_query(text: str, said: str) -> None:
     assert reason(OSError(text)) == said
+
+
+def test_a_secret_that_a_reason_breaks_off_in_is_hidden() -> None:
+    secret = "hush-hush-hush-hush"
+    for before in range(180, 201):
+        assert "hush" not in mask(reason(OSError("x" * (before - 1) + " " + secret)), [secret])
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadError, OSError])
