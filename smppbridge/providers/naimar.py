@@ -124,7 +124,10 @@ _MSISDN = re.compile(r"[1-9][0-9]{4,14}")
 _RCV_MSG_ID = re.compile(r"[0-9]{1,18}")
 _ID = re.compile(r"[0-9A-Za-z]{1,20}")
 _HEX = re.compile(r"([0-9A-Fa-f]{2})+")
-_SENTENCE = re.compile(r"(?:ERROR\s+)?(?:(?P<status>[45][0-9]{2})[\s,:]+)?(?P<description>[^<>]{1,400})", re.IGNORECASE)
+#: What was taken for blanks is not tried again as a part of the description: there may be a megabyte of them.
+_SENTENCE = re.compile(
+    r"(?:ERROR\s++)?(?:(?P<status>[45][0-9]{2})[\s,:]++)?(?P<description>[^<>]{1,400})", re.IGNORECASE
+)
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
