@@ -174,8 +174,14 @@ class MemoryStore:
     async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
         self._check()
         sets = (_in_order(round) for rounds in self._held.values() for round in rounds.values())
-        due = (one for one in sets if len(one) == one[0].total or min(part.expires for part in one) < before)
-        return list(islice(due, limit))
+        due = (one for one in sets if len(one) == one[0].total or _overdue(one)[0] < before)
+        turns: Counter[str] = Counter()
+
+        def turn(one: Sequence[Part]) -> tuple[int, Millis, int]:
+            turns[one[0].account] += 1
+            return turns[one[0].account], *_overdue(one)
+
+        return sorted(sorted(due, key=lambda one: (len(one) < one[0].total, _overdue(one))), key=turn)[:limit]
 
     # Work ------------------------------------------------------------------------------------------------------------
 
@@ -610,6 +616,11 @@ class _Outbox:
 
 def _in_order(round: dict[int, Part]) -> list[Part]:
     return [round[number] for number in sorted(round)]
+
+
+def _overdue(parts: Sequence[Part]) -> tuple[Millis, int]:
+    """The less, the longer a set has been due."""
+    return min(part.expires for part in parts), min(part.id for part in parts)
 
 
 def _fits(message: Message, wanted: Filter) -> bool:

@@ -44,11 +44,13 @@ UPDATE part SET message = ? WHERE id IN carray(?);
 DELETE FROM part WHERE id IN carray(?) AND message IS NULL;
 
 -- name: sets_to_settle
--- Held sets with a part that expires, or with none missing.
+-- Held sets with a part that expires, or with none missing: accounts in turns, so that none waits for the many of another
+-- one, and of each what is whole, then the most overdue.
 SELECT account, source, destination, reference, total, round
 FROM part WHERE message IS NULL
 GROUP BY account, source, destination, reference, total, round
 HAVING min(expires) < ? OR count(*) = total
+ORDER BY row_number() OVER (PARTITION BY account ORDER BY count(*) < total, min(expires), min(id)), min(expires), min(id)
 LIMIT ?;
 
 -- name: held_set

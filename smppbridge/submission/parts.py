@@ -39,6 +39,11 @@ log = structlog.get_logger(__name__)
 
 ROK = CommandStatus.ESME_ROK
 
+#: Sets that are looked up together to be settled, and how many of them are settled at once: they share a commit, and
+#: take the loop for some milliseconds.
+_PAGE = 1000
+_AT_ONCE = 10
+
 
 class Parts:
     """What `Submission` does with parts."""
@@ -212,20 +217,32 @@ class Parts:
             await self._station.store.apply([Settled(id=message.id, state=state, reason=reason)], now)
         )
 
-    async def sweep(self) -> None:
-        """Settle the sets whose rest never came, and those that a crash left whole but not joined. At start, then
-        from time to time."""
-        now = self._station.clock()
-        for parts in await self._station.store.held_parts(now, 1000):
-            if _set_of(parts[0]) in self._coming:
-                continue
-            try:
-                await self._settle(parts, now)
-            except StoreFailed:
-                raise
-            except Exception:
-                # Ours, and the other sets do not wait for it.
-                log.exception("a set of parts failed", account=parts[0].account)
+    async def sweep(self) -> bool:
+        """Settle the sets whose rest never came, and those that a crash left whole but not joined: some of them. True:
+        there are more. At start, then from time to time, or at once where there are more."""
+        now, settled = self._station.clock(), 0
+        sets = await self._station.store.held_parts(now, _PAGE)
+        for at in range(0, len(sets), _AT_ONCE):
+            some = [self._settled(parts, now) for parts in sets[at : at + _AT_ONCE]]
+            for outcome in await asyncio.gather(*some, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                settled += outcome
+        return len(sets) == _PAGE and settled > 0
+
+    async def _settled(self, parts: Sequence[Part], now: Millis) -> bool:
+        """False: it stays as it is. Raises StoreFailed."""
+        if _set_of(parts[0]) in self._coming:
+            return False
+        try:
+            await self._settle(parts, now)
+        except StoreFailed:
+            raise
+        except Exception:
+            # Ours, and the other sets do not wait for it.
+            log.exception("a set of parts failed", account=parts[0].account)
+            return False
+        return True
 
     async def _settle(self, parts: Sequence[Part], now: Millis) -> None:
         name = parts[0].account

@@ -323,11 +323,12 @@ class Submission:
     async def run(self) -> None:
         """Until cancelled: look for parts that wait in vain."""
         while True:
+            more = False
             try:
-                await self.parts.sweep()
+                more = await self.parts.sweep()
             except StoreFailed as failed:
                 self._log.error("parts were not looked at", reason=str(failed))
-            await asyncio.sleep(_PARTS_EVERY)
+            await asyncio.sleep(0 if more else _PARTS_EVERY)
 
     def reload(self, accounts: dict[str, AccountConfig], lists: Mapping[str, DistributionListConfig]) -> None:
         """New limits for those that stay. One that was taken out keeps its counters until its last message is done."""

@@ -472,6 +472,25 @@ def test_held_parts_are_those_that_expire_and_those_a_crash_left_complete(engine
     engine.walk(road, later)
 
 
+def test_held_parts_are_told_by_accounts_in_turns_and_of_each_what_is_whole_then_the_most_overdue(
+    engine: Any, nouns: Any
+) -> None:
+    many = [nouns.part(1, reference=reference, expires=NOW + reference * SECOND) for reference in (3, 1, 2)]
+    whole = [nouns.part(number, reference=4) for number in (1, 2)]
+    few = [nouns.part(1, reference=reference, expires=NOW + reference * SECOND, account="zzz") for reference in (5, 4)]
+
+    async def road(store: Store) -> None:
+        for part in (*many, *whole, *few):
+            await store.hold(part)
+
+    async def later(store: Store) -> None:
+        sets = [list(one) for one in await store.held_parts(NOW + 6 * SECOND, 10)]
+        assert sets == [[few[1]], whole, [many[1]], [few[0]], [many[2]], [many[0]]]
+        assert [list(one) for one in await store.held_parts(NOW + 6 * SECOND, 2)] == sets[:2]
+
+    engine.walk(road, later)
+
+
 # Work ----------------------------------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from smppbridge.smpp.bound import Bound
 from smppbridge.smpp.link import Link
 from smppbridge.store.base import Applied, Duplicate, Held, StoreFailed
 from smppbridge.store.sqlite import SqliteStore
-from smppbridge.submission import Submission
+from smppbridge.submission import Submission, parts
 
 NOW = 1_750_000_000_000
 TEXT = "A long text that goes in parts, each with a few words of it. " * 5
@@ -107,6 +107,8 @@ class Life:
         self.binds = 0
         #: Ids that a receipt went out for, and what it said.
         self.told: Counter[tuple[int, MessageState]] = Counter()
+        #: Somebody was told something.
+        self.heard = asyncio.Event()
 
     async def start(self) -> None:
         self.store = Disk(self.path, clock=lambda: self.now)
@@ -157,6 +159,7 @@ class Life:
         await self.station.parts.sweep()
 
     def _applied(self, applied: Sequence[Applied]) -> None:
+        self.heard.set()
         for one in applied:
             for receipt in (*one.earlier, one.receipt):
                 if receipt is not None:
@@ -323,6 +326,51 @@ def test_a_set_that_nobody_can_settle_holds_up_no_other() -> None:
         await life.store.hold(structs.replace(held, pdu=b"no PDU at all"))
         await life.expire()
         assert life.told == {(int(other), MessageState.EXPIRED): 1}
+
+    walk(road)
+
+
+def test_a_backlog_of_sets_is_settled_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def road(life: Life) -> None:
+        monkeypatch.setattr(parts, "_PAGE", 3)
+        for reference in range(10):
+            assert (await life.send(part("sar", reference, 2, 1, b"one")))[0] == 0
+        life.now += int(life.config.parts_timeout * 1000) + 1
+        work = asyncio.create_task(life.station.run())
+        async with asyncio.timeout(10):
+            while life.told.total() < 10:
+                await life.heard.wait()
+                life.heard.clear()
+        work.cancel()
+        assert set(life.told.values()) == {1}
+
+    walk(road)
+
+
+def test_a_page_of_sets_that_nobody_can_settle_is_not_looked_at_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def road(life: Life) -> None:
+        monkeypatch.setattr(parts, "_PAGE", 1)
+        await life.send(part("sar", 7, 2, 1, b"one"))
+        [[held]] = await life.store.held_parts(2**62, 10)
+        await life.store.drop_parts([held])
+        await life.store.hold(structs.replace(held, pdu=b"no PDU at all"))
+        life.now += int(life.config.parts_timeout * 1000) + 1
+        assert not await life.station.parts.sweep()
+
+    walk(road)
+
+
+def test_sets_that_cannot_be_settled_now_are_settled_later() -> None:
+    async def road(life: Life) -> None:
+        for reference in range(3):
+            await life.send(part("sar", reference, 2, 1, b"one"))
+        life.store.full = True
+        with pytest.raises(StoreFailed):
+            await life.expire()
+        assert life.told == {}
+        life.store.full = False
+        await life.station.parts.sweep()
+        assert life.told.total() == 3
 
     walk(road)
 
