@@ -152,26 +152,28 @@ def test_a_flood_of_http_leaves_smpp_alone(start: Start, connect: Connect) -> No
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def both() -> float:
+    async def both() -> list[float]:
         nonlocal stop
         attackers = [asyncio.create_task(flood()) for _ in range(50)]
 
-        def asked() -> float:
-            slowest = 0.0
+        def asked() -> list[float]:
+            seconds = []
             for _ in range(50):
                 began = time.monotonic()
                 assert esme.ask(EnquireLink()).command_status == 0
-                slowest = max(slowest, time.monotonic() - began)
-            return slowest
+                seconds.append(time.monotonic() - began)
+            return sorted(seconds)
 
-        slowest = await asyncio.to_thread(asked)
+        seconds = await asyncio.to_thread(asked)
         assert esme.submit("through").command_status == 0
         stop = True
         await asyncio.gather(*attackers)
-        return slowest
+        return seconds
 
-    # Each is answered before a client takes the link for dead.
-    assert asyncio.run(both()) < 10
+    # Within a second, as is said of every flood; the slowest were a sixth of one. Two may meet what else a machine does.
+    seconds = asyncio.run(both())
+    assert seconds[-3] < 1
+    assert seconds[-1] < 3
     assert gateway.gateway.http_door.refused["pipelining"] > 0
 
 
