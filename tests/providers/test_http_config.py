@@ -288,8 +288,23 @@ SEND = 'url = "https://api.acme.example"\n'
             '"text:…"',
         ),
         (
-            {"callback": CALLBACK + PROOF.replace("key =", 'over = ["url"], key ='), "states": STATES},
+            {"callback": CALLBACK + PROOF.replace("key =", 'over = ["url", "body"], key ='), "states": STATES},
             "] callback_url is missing: the signature covers the address that the provider was told",
+        ),
+        *(
+            (
+                {
+                    "callback": f'{CALLBACK}\nformat = "{format}"' + PROOF.replace("key =", f"over = {over}, key ="),
+                    "states": STATES,
+                },
+                f".callback.proof] over = {over}: the signature does not cover what is read: expected {needed} in it, with "
+                f'format = "{format}"',
+            )
+            for format, over, needed in [
+                ("query", '["body"]', '"query" or "url"'), ("query", '["text:x"]', '"query" or "url"'),
+                ("query", "[]", '"query" or "url"'), ("form", '["query"]', '"body" or "sorted_form"'),
+                ("json", '["sorted_form"]', '"body"'), ("xml", '["header:date"]', '"body"'), ("text", "[]", '"body"'),
+            ]
         ),
         (
             {

@@ -21,6 +21,8 @@ Found: TypeAlias = Iterator[tuple[Place, str]]
 _BODIES = {"json_": "json", "form": "form", "xml": "xml", "text": "text"}
 _OF_THE_WIRE = {"connection", "content-length", "host", "transfer-encoding"}
 _SIGNED = ("body", "url", "query", "sorted_form")
+#: What has to be among it, so that nobody writes something else under a signature that he has seen.
+_COVERS = {"query": ("query", "url"), "form": ("body", "sorted_form")}
 
 
 class RuledSettings(HttpSettings):
@@ -200,6 +202,13 @@ def _callback(settings: HttpSettings, _: Wording) -> Found:
             )
         if part == "url" and not settings.callback_url:
             yield ("callback_url",), "is missing: the signature covers the address that the provider was told"
+    covers = _COVERS.get(callback.format, ("body",))
+    if proof.hmac and not set(covers) & set(proof.over):
+        needed = " or ".join(f'"{one}"' for one in covers)
+        yield (
+            ("callback", "proof", "over"),
+            f'the signature does not cover what is read: expected {needed} in it, with format = "{callback.format}"',
+        )
 
 
 def _incoming(settings: HttpSettings, _: Wording) -> Found:
