@@ -82,6 +82,13 @@ class Bound:
         oldest = staying[: max(0, len(staying) - max_binds + 1)]
         return oldest, leaving[: max(0, len(leaving) + len(oldest) - max_binds)]
 
+    def forsaken(self, account: str, max_binds: int) -> Sequence[Link]:
+        """Which of those that have closed their half have to go, the oldest ones. They do not count, but no more than
+        `max_binds` of them stay beside a bind that is let in: each is a connection that nobody else gets, for as long
+        as it is read slowly or waits for its answers."""
+        half_closed = [link for link in self.of(account) if link.half_closed]
+        return half_closed[: max(0, len(half_closed) - max_binds)]
+
     def ended_cleanly(self, bind_id: int) -> bool | None:
         """Whether the client had read its responses when the bind ended; None: still bound, or not remembered."""
         ended = self._ended.get(bind_id)

@@ -248,6 +248,8 @@ class SmppServer:
             if not admission.replaces:
                 return Admission(status=CommandStatus.ESME_RBINDFAIL, reason=f"max_binds is {admission.max_binds}")
             self._replace(admission, link)
+        for old in self.bound.forsaken(admission.account, admission.max_binds):
+            old.close("its half was closed, and there are newer binds")
         return admission
 
     def _replace(self, admission: Admission, by: Link) -> None:

@@ -102,3 +102,14 @@ def test_who_has_to_go_for_one_bind_more(links: str, max_binds: int, oldest: lis
         bound.add(link(number, leaving=what == "l"))
     going, closed = bound.in_the_way("demo", max_binds)
     assert ([one.id for one in going], [one.id for one in closed]) == (oldest, late)
+
+
+def test_of_those_who_have_closed_their_half_the_oldest_go() -> None:
+    bound = Bound()
+    for number in range(6):
+        bound.add(link(number))
+    for number in (1, 2, 4):
+        bound.links[number].half_closed = True
+    assert [one.id for one in bound.forsaken("demo", 1)] == [1, 2]
+    assert [one.id for one in bound.forsaken("demo", 3)] == []
+    assert [one.id for one in bound.forsaken("nobody", 1)] == []

@@ -53,6 +53,10 @@ from smppbridge.smpp.tls import Certificate
 
 ACCOUNTS = {
     "demo": AccountConfig.model_validate({"password": "secret", "allowed_networks": ["127.0.0.0/8"], "max_binds": 2}),
+    "narrow": AccountConfig.model_validate(
+        {"password": "secret", "allowed_networks": ["127.0.0.0/8"], "max_binds": 2, "submit_window": 1}
+    ),
+    "other": AccountConfig.model_validate({"password": "secret", "allowed_networks": ["127.0.0.0/8"]}),
     "far": AccountConfig.model_validate({"password": "secret", "allowed_networks": ["192.0.2.0/24"]}),
 }
 LOCAL = (Listener(listen="127.0.0.1:0"),)
@@ -409,6 +413,35 @@ def test_who_has_closed_its_half_still_gets_its_answers(run: Run) -> None:
             await here.desk.until("down")
             assert here.desk.endings == [Ending(How.LOST, "closed by the client without UNBIND")]
             assert here.server.bound.ended_cleanly(link.id) is False
+
+    run(test())
+
+
+@pytest.mark.parametrize("account", ["demo", "narrow"])
+def test_those_who_close_their_half_and_bind_again_leave_room_for_others(run: Run, account: str) -> None:
+    """max_binds is 2. Nobody answers them, so each would stay for long; what they say is read of one account alone."""
+
+    async def test() -> None:
+        async with world(max_connections=8) as here:
+            here.desk.at_once = False
+            for _ in range(20):
+                client = await here.connect()
+                assert await client.bind(account) == 0
+                link = here.desk.links[-1]
+                client.send(SubmitSm(), SubmitSm())
+                client.writer.write_eof()
+                await until(lambda link=link: link.half_closed)
+            other = await here.connect()
+            assert await other.bind("other") == 0
+            # The newest ones are still waited for.
+            assert len(here.server.bound.of(account)) == 3
+            assert set(here.desk.endings) == {
+                Ending(How.CLOSED, "its half was closed, and there are newer binds"),
+            }
+            link.respond_submit(1, 0, "1")
+            while type(answer := await client.receive()) is not SubmitSmResp:
+                pass
+            assert answer.message_id == "1"
 
     run(test())
 
