@@ -170,7 +170,7 @@ def test_a_flood_of_http_leaves_smpp_alone(start: Start, connect: Connect) -> No
         await asyncio.gather(*attackers)
         return seconds
 
-    # Within a second, as is said of every flood; the slowest were a sixth of one. Two may meet what else a machine does.
+    # Within a second, as is said of every flood; it takes a sixth of one. Two may meet what else the machine does.
     seconds = asyncio.run(both())
     assert seconds[-3] < 1
     assert seconds[-1] < 3
