@@ -263,9 +263,9 @@ async def failing(ground: Ground) -> Evidence:
         esme = await case.start()
         async with case.load(esme):
             await asyncio.sleep(0.1 + ground.random.random())
-            case.switches.disk = fault
             before = len(case.gateway.said())
             began = time.monotonic()
+            case.switches.disk = fault
             codes.append(await case.gateway.wait(120))
             ends.append(time.monotonic() - began)
         unsaid += "the store failed, the gateway ends" not in case.gateway.said()[before:]
