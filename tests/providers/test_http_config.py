@@ -297,8 +297,8 @@ SEND = 'url = "https://api.acme.example"\n'
                     "callback": f'{CALLBACK}\nformat = "{format}"' + PROOF.replace("key =", f"over = {over}, key ="),
                     "states": STATES,
                 },
-                f".callback.proof] over = {over}: the signature does not cover what is read: expected {needed} in it, with "
-                f'format = "{format}"',
+                f".callback.proof] over = {over}: the signature does not cover what is read: expected {needed} in it, "
+                f'with format = "{format}"',
             )
             for format, over, needed in [
                 ("query", '["body"]', '"query" or "url"'), ("query", '["text:x"]', '"query" or "url"'),
