@@ -437,6 +437,36 @@ def test_the_balance_is_asked_for_and_read():
     assert http().balance() is None
 
 
+@pytest.mark.parametrize(
+    ("path", "source", "steps"),
+    [
+        ("senders/{{ source }}/messages", "..", True),
+        ("senders/{{ source }}/messages", ".", True),
+        ("senders/{{ source }}", "..", True),
+        ("senders/.{{ source }}/messages", ".", True),
+        ("senders/{{ source }}./messages", ".", True),
+        ("senders/{{ source }}{{ source }}/messages", ".", True),
+        ("senders/{{ source ~ '/' }}messages", "..", True),
+        ("senders/%2{% if source %}E{% endif %}{{ source }}/messages", ".", True),
+        ("senders/{{ source }}/messages", "a/../../b", True),
+        ("senders/{{ source }}/messages", "..\\b", True),
+        ("senders/{{ source }}?from={{ source }}", "..", True),
+        ("senders/{{ source }}/messages", "...", False),
+        ("senders/{{ source }}/messages", "a.b..", False),
+        ("senders/a{{ source }}/messages", "..", False),
+        ("senders/{{ source | default('a') }}?from=/../{{ text }}/..", "", False),
+        ("senders?from=/{{ source }}/", "..", False),
+        ("senders", "..", False),
+    ],
+)
+def test_a_message_that_would_step_up_the_path_goes_to_another_provider(message, path, source, steps):
+    provider = sending(json={"to": "{{ destination }}"}, url=f"https://api.example.com/v1/{path}")
+    objection = provider.objection(message(7, source=source))
+    assert isinstance(objection, Unable) if steps else objection is None
+    if steps:
+        assert objection.reason == 'it would make "." or ".." of a part of the address'
+
+
 # Callbacks -----------------------------------------------------------------------------------------------------------
 
 TOKEN = "0123456789abcdef"

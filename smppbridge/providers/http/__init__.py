@@ -77,14 +77,19 @@ class Http(Provider[RuledSettings]):
         return self._answers.outcomes([self.reference(message) for message in messages], response)
 
     def objection(self, message: Message) -> Unable | None:
-        """A charset that cannot write the text would send question marks, which cost as much as letters."""
-        send = self.settings.send
-        if send.json_ is not None or send.xml is not None:
+        """A charset that cannot write the text would send question marks, which cost as much as letters. An address
+        with a step up its path would be another one of the provider's, wherever it is decoded first."""
+        send, wording = self.settings.send, self._wording.send
+        narrow = send.json_ is None and send.xml is None
+        if not narrow and not wording.is_addressed:
             return None
+        values = variables.of(message)
         try:
-            variables.of(message)["text"].encode(send.charset)
+            values["text"].encode(send.charset if narrow else "utf-8")
         except UnicodeEncodeError:
             return Unable(reason=f"the text has characters that {send.charset} has not", err=NO_ROUTE)
+        if wording.is_addressed and wording.steps_up(values):
+            return Unable(reason='it would make "." or ".." of a part of the address', err=NO_ROUTE)
         return None
 
     # Asking

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpx
 import msgspec
@@ -142,6 +142,8 @@ class RequestWording:
         }
         self._query = self._tree((*place, "query"), table.query, outer)
         self._body = self._compiled_body(place, each, outer, known)
+        #: Whether a message has a part in the address.
+        self.is_addressed = bool(self._url.names & _OF_MESSAGES)
         #: Read once where it is the same for every message.
         self._fixed_url: httpx.URL | None = None
         self._try_out(place)
@@ -191,7 +193,7 @@ class RequestWording:
         except (httpx.InvalidURL, ValueError) as error:
             problems[(*place, "url")] = f"makes no request ({type(error).__name__})"
             return
-        if not self._query and not self._url.names & _OF_MESSAGES:
+        if not self._query and not self.is_addressed:
             self._fixed_url = url
         if self._kind == "xml":
             written = str(self._body(self._wording.values({**SAMPLES[0], **_REF})))
@@ -200,6 +202,12 @@ class RequestWording:
 
     def uses(self, name: str) -> bool:
         return any(name in template.names for template in self.templates)
+
+    def steps_up(self, of_message: Mapping[str, str]) -> bool:
+        """Whether "." or ".." is a part of the address's path, however it is encoded."""
+        path = re.split("[?#]", self._url(self._wording.values(of_message)), maxsplit=1)[0]
+        # Some servers take what is encoded, and the other slash, for the plain one.
+        return not {".", ".."}.isdisjoint(re.split(r"[/\\]", unquote(path)))
 
     def request(self, of_messages: Sequence[Mapping[str, str]]) -> httpx.Request:
         """The request for all of them; one that has no `each` is for a single message."""
