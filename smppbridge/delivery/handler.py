@@ -4,6 +4,9 @@ The request is worded as smsc.ru words its own callback (smsc HTTP API, callback
 status, time, ts, err, type, cost, cnt, flag; HLR results add imsi, msc, mcc, mnc, cn, net, rcn, rnet. With a secret
 the field named after the digest (md5, sha1 or crc32) holds it over `id:phone:status:secret`. Anything but a 200 is
 tried again with a doubling pause until `retry_for` is over; order is not promised.
+
+Each account with something to tell has a loop of its own, which reads a page and tells it, and its share of the
+connections (`Slots`): a handler that hangs holds up nobody else's.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import asyncio
 import contextlib
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -26,8 +30,9 @@ from ..store.base import Store, StoreFailed
 from ..transport import RequestFailed, to_anybody
 from .receipts import vendor_status, vendor_type
 
-#: Requests at once, over all accounts; a slow handler of one holds at most these.
-_AT_ONCE = 20
+#: Requests at once, over all accounts, and for one of them.
+_AT_ONCE = 100
+_FOR_ONE = 20
 _PAGE = 200
 #: Without news the outbox is looked at this often, in seconds.
 _EVERY = 5.0
@@ -69,6 +74,70 @@ def sign(base: str, digest: str) -> str:
     return hashlib.new(digest, octets, usedforsecurity=False).hexdigest()
 
 
+class Slots:
+    """Who may have a request under way. Half of the slots are for those who have none, so that a few accounts whose
+    handlers hang leave one for everybody; of the others no account has more than it leaves. Once there are more
+    accounts than slots, they take turns."""
+
+    def __init__(self, slots: int, for_one: int) -> None:
+        self._free = slots
+        self._kept = slots // 2
+        self._for_one = for_one
+        self._taken: Counter[str] = Counter()
+        #: The first of them is next, unless it has its share.
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @contextlib.asynccontextmanager
+    async def one(self, account: str) -> AsyncIterator[None]:
+        """A slot, once there is one for this account."""
+        if account not in self._waiting and self._may(account):
+            self._take(account)
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(account, deque()).append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.cancelled():
+                    self._let_in()
+                else:
+                    self._give_back(account)
+                raise
+        try:
+            yield
+        finally:
+            self._give_back(account)
+
+    def _may(self, account: str) -> bool:
+        taken = self._taken.get(account, 0)
+        return taken < min(self._for_one, self._free - self._kept) if taken else self._free > 0
+
+    def _take(self, account: str) -> None:
+        self._free -= 1
+        self._taken[account] += 1
+
+    def _give_back(self, account: str) -> None:
+        self._free += 1
+        self._taken[account] -= 1
+        if not self._taken[account]:
+            del self._taken[account]
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Whoever waits and may."""
+        for name in list(self._waiting):
+            turns = self._waiting[name]
+            while turns and turns[0].cancelled():
+                turns.popleft()
+            if turns and self._may(name):
+                self._take(name)
+                turns.popleft().set_result(None)
+                # Its next one comes after the others.
+                self._waiting[name] = self._waiting.pop(name)
+            if not turns:
+                del self._waiting[name]
+
+
 class Handlers:
     """Posts what is due, until cancelled."""
 
@@ -84,7 +153,12 @@ class Handlers:
         self._store = store
         self._clock = clock
         self._transport = transport or to_anybody(_AT_ONCE)
+        self._slots = Slots(_AT_ONCE, _FOR_ONE)
+        #: Accounts with something new on disk, which no page has been read of since.
+        self._fresh: set[str] = set()
         self._news = asyncio.Event()
+        #: By account, while there is something to tell.
+        self._loops: dict[str, asyncio.Task[None]] = {}
         self._log = structlog.get_logger("handler")
         self.delivered = 0
         self.errors = 0
@@ -92,38 +166,67 @@ class Handlers:
     def offer(self, receipts: Sequence[Receipt]) -> None:
         """There is news on disk."""
         if receipts:
+            self._fresh.update(receipt.account for receipt in receipts)
             self._news.set()
 
     async def run(self) -> None:
         """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time()
         try:
             while True:
-                try:
-                    more = await self.once()
-                except StoreFailed as failed:
-                    self._log.error("the outbox was not read", reason=str(failed))
-                    more = False
-                except Exception:
-                    # A mistake of ours in one status must not end all of them; its row waits for its next turn.
-                    self._log.exception("statuses not posted")
-                    more = False
-                if not more:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), _EVERY)
-                    self._news.clear()
+                if loop.time() >= look_at:
+                    look_at = loop.time() + _EVERY
+                    await self._look()
+                for account in self._fresh - self._loops.keys():
+                    self._loops[account] = loop.create_task(self._serve(account))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), look_at - loop.time())
+                self._news.clear()
         finally:
+            loops = list(self._loops.values())
+            for task in loops:
+                task.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
             await self._transport.aclose()
 
-    async def once(self) -> bool:
+    async def _look(self) -> None:
+        """What was put off may be due by now, and somebody's loop may have failed."""
+        try:
+            self._fresh.update(await self._store.accounts_by_http())
+        except StoreFailed as failed:
+            self._log.error("the outbox was not read", reason=str(failed))
+        except Exception:
+            self._log.exception("statuses not posted")
+
+    async def _serve(self, account: str) -> None:
+        """Tell the handler of an account what is due, to the end."""
+        try:
+            more = True
+            while more or account in self._fresh:
+                self._fresh.discard(account)
+                more = await self.once(account)
+        except StoreFailed as failed:
+            self._log.error("the outbox was not read", account=account, reason=str(failed))
+        except Exception:
+            # A mistake of ours in one status must not end all of them; its row waits for its next turn.
+            self._log.exception("statuses not posted", account=account)
+        finally:
+            del self._loops[account]
+
+    async def once(self, account: str) -> bool:
         """Post one page of what is due. True if there may be more."""
-        receipts = await self._store.receipts_by_http(self._clock(), _PAGE)
-        slots = asyncio.Semaphore(_AT_ONCE)
+        receipts = await self._store.receipts_by_http(account, self._clock(), _PAGE)
 
         async def post(receipt: Receipt) -> None:
-            async with slots:
+            async with self._slots.one(account):
                 await self._post(receipt)
 
-        await asyncio.gather(*(post(receipt) for receipt in receipts))
+        # All are done with before the next page: what takes longer than a row is put off for must not be taken twice.
+        done = await asyncio.gather(*map(post, receipts), return_exceptions=True)
+        for failed in done:
+            if failed is not None:
+                raise failed
         return len(receipts) == _PAGE
 
     async def _post(self, receipt: Receipt) -> None:

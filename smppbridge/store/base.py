@@ -277,9 +277,12 @@ class Store(Protocol):
     async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
         """SMPP rows of the outbox with seq > after, in order: receipts and messages from subscribers."""
 
-    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
-        """HTTP rows whose time has come. Each is put off by a minute, so that none is taken twice while its handler is
-        told; what comes of that sets a time of its own."""
+    async def accounts_by_http(self) -> Sequence[str]:
+        """Accounts that have HTTP rows, due or not."""
+
+    async def receipts_by_http(self, account: str, now: Millis, limit: int) -> Sequence[Receipt]:
+        """HTTP rows of the account whose time has come. Each is put off by a minute, so that none is taken twice while
+        its handler is told; what comes of that sets a time of its own."""
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         """The client answered with status 0 (or its handler with 200): the rows go, the "receipt" lines stay."""

@@ -86,6 +86,10 @@ class Counts:
         """That wait for a client of the account."""
         return self.outbox[account, Notify.SMPP]
 
+    def by_http(self) -> list[str]:
+        """Accounts that have some for a handler."""
+        return [account for (account, channel), n in list(self.outbox.items()) if channel == Notify.HTTP and n > 0]
+
     def accounts(self) -> dict[str, int]:
         """Rows of the outbox by account."""
         found: Counter[str] = Counter()
@@ -502,12 +506,12 @@ class Ledger:
             self._more.outbox[account, channel] -= 1
         return {seq for seq, _, _ in gone}
 
-    def receipts_by_http(self, calls: Sequence[tuple[Millis, int]]) -> list[list[Receipt]]:
-        return [self._receipts_by_http(now, limit) for now, limit in calls]
+    def receipts_by_http(self, calls: Sequence[tuple[str, Millis, int]]) -> list[list[Receipt]]:
+        return [self._receipts_by_http(account, now, limit) for account, now, limit in calls]
 
-    def _receipts_by_http(self, now: Millis, limit: int) -> list[Receipt]:
+    def _receipts_by_http(self, account: str, now: Millis, limit: int) -> list[Receipt]:
         self.flush()
-        taken = [rows.receipt(row) for row in ask(self._db, "receipts_by_http", (now, limit))]
+        taken = [rows.receipt(row) for row in ask(self._db, "receipts_by_http", (account, now, limit))]
         ask(self._db, "put_off", (now + rules.PUT_OFF, _carray(receipt.seq for receipt in taken)))
         return taken
 

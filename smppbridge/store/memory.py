@@ -253,9 +253,13 @@ class MemoryStore:
         self._check()
         return [self._as_it_stands(row) for row in islice(self._outbox.of(account, after), limit)]
 
-    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
+    async def accounts_by_http(self) -> Sequence[str]:
         self._check()
-        return [self._as_it_stands(row) for row in self._outbox.take_due(now, limit)]
+        return self._outbox.by_http()
+
+    async def receipts_by_http(self, account: str, now: Millis, limit: int) -> Sequence[Receipt]:
+        self._check()
+        return [self._as_it_stands(row) for row in self._outbox.take_due(account, now, limit)]
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         self._check()
@@ -584,8 +588,11 @@ class _Outbox:
             if row and seq not in self._due:
                 yield row
 
-    def take_due(self, now: Millis, limit: int) -> list[Receipt]:
-        due = [seq for seq, at in self._due.items() if at <= now][:limit]
+    def by_http(self) -> list[str]:
+        return list({self._rows[seq].account for seq in self._due})
+
+    def take_due(self, account: str, now: Millis, limit: int) -> list[Receipt]:
+        due = [seq for seq, at in self._due.items() if at <= now and self._rows[seq].account == account][:limit]
         for seq in due:
             self._due[seq] = now + rules.PUT_OFF
         return [row for seq in due if isinstance(row := self._rows[seq], Receipt)]

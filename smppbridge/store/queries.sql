@@ -179,9 +179,9 @@ WHERE channel = 1 AND account = ?
 ORDER BY seq LIMIT ?;
 
 -- name: receipts_by_http
--- What is to be told to handlers now.
+-- What is to be told to the handler of an account now.
 SELECT {outbox}, {message} FROM outbox AS o JOIN message AS m ON m.id = o.message
-WHERE o.channel = 2 AND o.due <= ?
+WHERE o.channel = 2 AND o.account = ? AND o.due <= ?
 ORDER BY o.due, o.seq LIMIT ?;
 
 -- name: put_off

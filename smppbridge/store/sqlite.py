@@ -187,8 +187,11 @@ class SqliteStore:
     async def receipts(self, account: str, after: int, limit: int) -> Sequence[Receipt | Arrival]:
         return await self._need(Reader.receipts, account, after, limit)
 
-    async def receipts_by_http(self, now: Millis, limit: int) -> Sequence[Receipt]:
-        return await self._ask(Ledger.receipts_by_http, (now, limit))
+    async def accounts_by_http(self) -> Sequence[str]:
+        return self._ledger.counts.by_http()
+
+    async def receipts_by_http(self, account: str, now: Millis, limit: int) -> Sequence[Receipt]:
+        return await self._ask(Ledger.receipts_by_http, (account, now, limit))
 
     async def delivered(self, receipts: Sequence[Receipt | Arrival], now: Millis) -> None:
         await self._ask(Ledger.delivered, (receipts, now), len(receipts))

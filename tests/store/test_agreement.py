@@ -191,7 +191,7 @@ class Twins:
                 receipts = await self.both("receipts", "demo", 0, count)
                 await self.both("delivered", receipts, self.now)
             case ("receipts_by_http", at):
-                receipts = await self.both("receipts_by_http", at, 2)
+                receipts = await self.both("receipts_by_http", "demo", at, 2)
                 await self.both("put_off", receipts[1:], at + 1)
                 await self.both("delivered", receipts[:1], self.now)
             case ("purge", before):

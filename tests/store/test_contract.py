@@ -895,18 +895,40 @@ def test_receipts_for_a_handler_are_put_off_and_counted(engine: Any, nouns: Any)
         await nouns.accept(store, message)
         receipt = await finish(store, message)
         assert list(await store.receipts("demo", 0, 10)) == []
-        assert list(await store.receipts_by_http(NOW, 10)) == [receipt]
-        assert list(await store.receipts_by_http(NOW + MINUTE - 1, 10)) == []
-        assert list(await store.receipts_by_http(NOW + MINUTE, 10)) == [receipt]
+        assert list(await store.receipts_by_http("demo", NOW, 10)) == [receipt]
+        assert list(await store.receipts_by_http("demo", NOW + MINUTE - 1, 10)) == []
+        assert list(await store.receipts_by_http("demo", NOW + MINUTE, 10)) == [receipt]
         await store.put_off([receipt], NOW + DAY)
-        assert list(await store.receipts_by_http(NOW + DAY - 1, 10)) == []
+        assert list(await store.receipts_by_http("demo", NOW + DAY - 1, 10)) == []
 
     async def later(store: Store) -> None:
-        [receipt] = await store.receipts_by_http(NOW + DAY, 10)
+        [receipt] = await store.receipts_by_http("demo", NOW + DAY, 10)
         assert receipt.attempts == 1
         await store.delivered([receipt], NOW + DAY)
-        assert list(await store.receipts_by_http(NOW + 2 * DAY, 10)) == []
+        assert list(await store.receipts_by_http("demo", NOW + 2 * DAY, 10)) == []
         assert await events(store, message.id) == ["accepted", "final", "receipt"]
+
+    engine.walk(road, later)
+
+
+def test_each_handler_has_a_page_of_its_own(engine: Any, nouns: Any) -> None:
+    messages = [nouns.message(registered_delivery=0, notify=Notify.HTTP) for _ in range(5)]
+    messages[3].account = "other"
+
+    async def road(store: Store) -> None:
+        assert list(await store.accounts_by_http()) == []
+        await nouns.accept(store, *messages)
+        made = [await finish(store, message) for message in messages]
+        assert list(await store.receipts_by_http("other", NOW, 2)) == [made[3]]
+        assert list(await store.receipts_by_http("demo", NOW, 2)) == made[:2]
+        assert list(await store.receipts_by_http("demo", NOW, 9)) == [made[2], made[4]]
+        # It has some, although none is due.
+        assert sorted(await store.accounts_by_http()) == ["demo", "other"]
+        await store.delivered([made[3]], NOW)
+        await store.drop_receipts(made[:3], "no", NOW)
+
+    async def later(store: Store) -> None:
+        assert list(await store.accounts_by_http()) == ["demo"]
 
     engine.walk(road, later)
 

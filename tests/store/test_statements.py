@@ -73,7 +73,7 @@ HOT = {
     "oldest_waiting": ((), "SEARCH message USING INDEX message_unsent (stage=?)"),
     "messages": ((IDS,), "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"),
     "receipts": (("demo", 0, 10), "SEARCH o USING INDEX outbox_account (account=? AND rowid>?)"),
-    "receipts_by_http": ((1, 10), "SEARCH o USING INDEX outbox_due (due<?)"),
+    "receipts_by_http": (("demo", 1, 10), "SEARCH o USING INDEX outbox_handler (account=? AND due<?)"),
     "queue_head": (("demo", 10), "SEARCH outbox USING INDEX outbox_account (account=?)"),
     "delete_outbox": ((IDS,), "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"),
     "sorted_references": (
