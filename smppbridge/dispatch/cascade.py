@@ -13,7 +13,7 @@ from ..ids import accepted_at
 from ..lifecycle import Began
 from ..model import KIND_OF, LEG, TEXTS, Command, Kind, Message, Millis, Onward, text_of
 
-#: A number is of the message itself unless it was given out later than this from now: clocks of nodes differ.
+#: A number is of the message itself unless it was given out later than this after the latest: clocks of nodes differ.
 _AHEAD: Millis = 86_400_000
 
 
@@ -64,11 +64,12 @@ def _as(command: Command, kind: Kind) -> Command:
     return TEXTS[kind](text=text_of(command), comment=command.comment)
 
 
-def told_by(number: int, now: Millis) -> tuple[int, int]:
-    """What a provider calls our number of a message (`Message.number`) → the message's id, and the leg."""
+def told_by(number: int, latest: Millis) -> tuple[int, int]:
+    """What a provider calls our number of a message (`Message.number`) → the message's id, and the leg. `latest`: of
+    when the highest id is, or now."""
     leg = 0
     # What has more bits than an id was never a number of ours.
-    while LEG < number < 2**63 and accepted_at(number) > now + _AHEAD:
+    while LEG < number < 2**63 and accepted_at(number) > latest + _AHEAD:
         number -= LEG
         leg += 1
     return number, leg

@@ -33,6 +33,7 @@ import structlog
 from pdu import MessageState
 
 from ..config import ProviderConfig
+from ..ids import accepted_at
 from ..journal import Journal
 from ..lifecycle import Change, LedOn, Postponed, Reported, Settled
 from ..model import Kind, Message, Millis, Progress, Receipt, Stage, StatusReport
@@ -190,7 +191,9 @@ class Dispatcher:
         """What a provider told of its own accord. Durable when this returns; raises StoreFailed."""
         if reports:
             now = self.clock()
-            changes = [_told(provider, report, now) for report in reports]
+            # Ids run ahead of a clock that was put back, until it is there again.
+            latest = max(now, accepted_at(await self._store.last_id()))
+            changes = [_told(provider, report, latest) for report in reports]
             self._hand_on(await self._store.apply(changes, now))
 
     @property
@@ -715,11 +718,11 @@ def _check(router: Router, config: Mapping[str, ProviderConfig]) -> None:
         raise ValueError(f"routes name providers that are not there: {', '.join(sorted(missing))}")
 
 
-def _told(provider: str, report: StatusReport, now: Millis) -> Reported:
+def _told(provider: str, report: StatusReport, latest: Millis) -> Reported:
     """A report of a provider's own accord. It knows a message by its number, and that says which leg it speaks of."""
     if not report.id:
         return Reported(provider=provider, report=report)
-    id, leg = told_by(report.id, now)
+    id, leg = told_by(report.id, latest)
     return Reported(id=id, leg=leg, provider=provider, report=report)
 
 

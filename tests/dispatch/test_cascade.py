@@ -96,6 +96,29 @@ def test_a_number_that_is_none_is_left_as_it_is(number: int) -> None:
     assert told_by(number, EPOCH) == (number, 0)
 
 
+def test_a_report_finds_its_message_after_the_clock_was_put_back(road: Any, told: Any, message: Make) -> None:
+    """Ids go on from the highest one, so for as long they look like numbers of a second leg."""
+
+    async def work() -> None:
+        a = told("a")
+        async with road(a) as r:
+            r.clock.now = EPOCH + 8 * 365 * DAY
+            ids = IdGenerator(clock=r.clock)
+            before = ids.next()
+            await r.dispatcher.start()
+            await r.accept(message(before, destination="1", expires=r.clock.now + DAY))
+            await r.quiet()
+            r.clock.now -= 365 * DAY
+            after = ids.next()
+            await r.accept(message(after, destination="2", expires=r.clock.now + DAY))
+            await r.quiet()
+            for id in (before, after):
+                await r.dispatcher.report("a", [StatusReport(state=DELIVERED, id=id)])
+                assert (await r.progress(id)).state is DELIVERED
+
+    run(work)
+
+
 CARRIES = {"a": frozenset({Kind.VIBER}), "b": frozenset({Kind.SMS}), "all": frozenset(Kind)}
 
 
