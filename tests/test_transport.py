@@ -114,6 +114,16 @@ def post(url: str, **more: Any) -> httpx.Request:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
+def test_an_answer_may_have_many_fields(run: Run) -> None:
+    async def work() -> None:
+        fields = b"a: b\r\n" * 499
+        async with server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%b\r\nok" % fields)) as (line, url):
+            for _ in range(2):
+                assert len((await line.send(post(url))).headers.get_list("a")) == 499
+
+    run(work)
+
+
 def test_an_answer_comes_with_its_body_whatever_its_status(run: Run) -> None:
     async def work() -> None:
         seen: list[bytes] = []
@@ -323,6 +333,8 @@ def _packed(coding: bytes, body: bytes) -> Serve:
     )
 
 
+_TOO_MANY = "HTTP 200 with a head of more than 500 fields"
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _LONG = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_ANSWER + 1) + b"." * (MAX_ANSWER + 1)
 _CHUNK = b"10000\r\n" + b"." * 65536 + b"\r\n"
 _CLOSED = "closed before the whole answer"
@@ -349,8 +361,11 @@ _TOO_MUCH = "more than 1048576 octets"
         (answering(_LONG), {}, _TOO_MUCH),
         (_endless(b"HTTP/1.1 200 OK\r\n\r\n", b"." * 65536), {}, _TOO_MUCH),
         (_endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", _CHUNK), {}, _TOO_MUCH),
-        (_endless(b"HTTP/1.1 200 OK\r\n", b"X-Header: " + b"x" * 1000 + b"\r\n"), {}, _TOO_MUCH),
+        (_endless(b"HTTP/1.1 200 OK\r\n", b"X-Header: " + b"x" * 10_000 + b"\r\n"), {}, _TOO_MUCH),
         (_endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), {}, _TOO_MUCH),
+        (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"a:\r\n" * 500 + b"\r\n"), {}, _TOO_MANY),
+        (answering(_CHUNKED + b"0\r\n" + b"a:\r\n" * 500 + b"\r\n"), {}, _TOO_MANY),
+        (_endless(b"HTTP/1.1 200 OK\r\n", b"a:\r\n" * 1000), {}, _TOO_MANY),
         (_packed(b"gzip", gzip.compress(b"." * (MAX_ANSWER + 1))), {}, _TOO_MUCH),
         (_packed(b"deflate", zlib.compress(b"." * 300 * MAX_ANSWER)), {}, _TOO_MUCH),
         (_packed(b"gzip", b"nope"), {}, "cannot be unpacked"),

@@ -23,6 +23,8 @@ from .failures import NotSent, RequestFailed, Unclear, reason
 
 #: Octets of an answer with its head and the frames of its chunks.
 _MOST = MAX_ANSWER + 65536
+#: Fields of its head and after its last chunk. Each takes a hundred times the four octets that one may have.
+_FIELDS = 500
 
 
 class Answer(NamedTuple):
@@ -156,6 +158,10 @@ class Connection(asyncio.Protocol):
             self.again = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self._headers) == _FIELDS:
+            self._fail(f"HTTP {self._status()} with a head of more than {_FIELDS} fields")
+            # Or the parser would go on with what it has.
+            raise HttpParserError("too many fields")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
