@@ -325,7 +325,7 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
         if _FORGED.search(account.dialect.receipt_text):
             said.warning(
                 (*place, "dialect", "receipt_text"),
-                "what a client wrote stands before the id or the state and may look like them: put it last",
+                "what a client wrote stands before the id, the state or err and may look like them: put it last",
             )
         if account.handler is not None and account.handler.timeout == 0:
             said.mistake((*place, "handler", "timeout"), "expected more than 0 seconds")
@@ -334,7 +334,7 @@ def check_accounts(tables: Tables, opened: Opened, said: Said) -> None:
 
 
 #: Clients take the first that fits.
-_FORGED = re.compile(r"\{(text|source|destination)\}.*\{(id|stat|state)\}")
+_FORGED = re.compile(r"\{(text|source|destination)\}.*\{(id|stat|state|err)\}")
 
 #: What nothing would come of without any time.
 _SOME_TIME = {

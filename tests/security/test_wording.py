@@ -160,7 +160,9 @@ def test_a_layout_of_an_operator_is_filled_in_once(text: str, source: str, cost:
     [
         ("{text} id:{id} stat:{stat}", True),
         ("id:{id} to:{destination} stat:{state}", True),
+        ("id:{id} stat:{stat} from:{source} err:{err}", True),
         ("id:{id} stat:{stat} {text}", False),
+        ("id:{id} stat:{stat} err:{err} {text}", False),
     ],
 )
 def test_a_layout_in_which_a_text_may_look_like_a_state_is_told_of(tmp_path: Any, layout: str, warned: bool) -> None:
