@@ -57,8 +57,9 @@ class Watch:
         return config is not None and message.progress.err in config.alert_errors and _asked(message, config)
 
     def met(self, subscriber: str) -> None:
-        """This number, without plus, can be reached."""
-        self._reached.add(subscriber)
+        """This number, without plus, can be reached. With a NUL it is none, and nobody waits for it."""
+        if "\0" not in subscriber:
+            self._reached.add(subscriber)
 
     def take(self) -> tuple[list[Absent], list[str]]:
         """Who is to be remembered first, and of whom is to be told then (`Store.absent`, `Store.reachable`)."""

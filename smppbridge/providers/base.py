@@ -10,6 +10,7 @@ Writing one: copy `skeleton.py`, read `docs/adding-a-provider.md`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
@@ -118,13 +119,27 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What to answer, once everything read from the callback is durable."""
+    """What to answer, once everything read from the callback is durable. No control character gets from the numbers and
+    ids of an incoming message into the store or a PDU: a NUL ends a text in both."""
 
     reports: Sequence[StatusReport] = ()
     incoming: Sequence[Incoming] = ()
     body: bytes = b""
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
+
+    def __post_init__(self) -> None:
+        if self.incoming:
+            msgspec.structs.force_setattr(self, "incoming", list(map(_named, self.incoming)))
+
+
+def _named(one: Incoming) -> Incoming:
+    names = {name: getattr(one, name) for name in ("ref", "source", "destination", "prefix", "reply_to")}
+    wrong = {name: _NOT_IN_NAMES.sub("", value) for name, value in names.items() if _NOT_IN_NAMES.search(value)}
+    return msgspec.structs.replace(one, **wrong) if wrong else one
+
+
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class BadCallback(Exception):

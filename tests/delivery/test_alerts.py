@@ -147,3 +147,10 @@ def test_the_words(version, tlvs):
     assert (pdu.esme_addr, pdu.esme_addr_ton, pdu.esme_addr_npi) == ("shop", 5, 0)
     assert pdu.tlvs == tlvs
     assert encode(pdu)
+
+
+def test_a_number_with_a_nul_is_nobody():
+    here = watch()
+    here.met("7\0009")
+    here.met("79")
+    assert here.take() == ([], ["79"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 import pytest
@@ -13,15 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from pdu import MessageState, Tag, gsm0338
+from pdu import Alphabet, EsmClass, MessageState, Tag, decode, encode, gsm0338
 from smppbridge.config import AccountConfig, Dialect, check
+from smppbridge.delivery.data_sm import as_data_sm
+from smppbridge.delivery.incoming import deliver_sms
 from smppbridge.delivery.receipts import deliver_sm
 from smppbridge.model import Call, HlrResult, Kind, Mail, Message, Notify, Receipt, Sms, Viber
 from smppbridge.providers import reading
+from smppbridge.providers.base import BadCallback, Callback
 from smppbridge.providers.registry import adapter_class
 
 from ..providers.conftest import COMMANDS, make
-from ..providers.test_contract import CASES, provider_of
+from ..providers.test_contract import CASES, SECRET, provider_of
 
 #: What means something in a URL, a form, JSON, XML, a header, SQL, a template or a receipt.
 MEANING = [
@@ -176,3 +182,83 @@ def test_a_layout_in_which_a_text_may_look_like_a_state_is_told_of(tmp_path: Any
     checked = check(path, adapter_class)
     assert checked.mistakes == ()
     assert any("may look like them" in str(one) for one in checked.warnings) == warned
+
+
+# Messages of subscribers ---------------------------------------------------------------------------------------------
+
+
+def queried(**fields: str) -> Callback:
+    return Callback(method="GET", path="", query=urlencode(fields).encode(), headers={}, body=b"", peer="")
+
+
+def posted(document: Any) -> Callback:
+    body = json.dumps(document).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return Callback(method="POST", path="", query=b"", headers={"x-signature": signature}, body=body, peer="")
+
+
+def noticed(number: str, text: str) -> Callback:
+    parts = [reading.element("msisdn", number), reading.element("response_message", text)]
+    body = b"<response>" + b"".join(map(etree.tostring, parts)) + b"</response>"
+    return Callback(method="POST", path="", query=b"", headers={}, body=body, peer="")
+
+
+#: The callback by which each provider brings a text from a number to a number, with an id.
+BROUGHT: dict[str, Callable[[str, str, str, str], Callback]] = {
+    "http": lambda id, source, to, text: posted({"results": [{"id": id, "from": source, "to": to, "text": text}]}),
+    "iba": lambda id, source, to, text: queried(smsid="1", sender=source, receiver=to, text=text, prefix=id),
+    "naimar": lambda id, source, to, text: queried(id="1", msisdn=source, source=to, text=text),
+    "omnicell": lambda id, source, to, text: noticed(source, text),
+    "skeleton": lambda id, source, to, text: posted({"inbound": [{"id": id, "from": source, "to": to, "text": text}]}),
+    "smsc": lambda id, source, to, text: Callback(
+        method="POST", path="", query=b"", headers={}, peer="",
+        body=urlencode({"id": id, "phone": source, "to": to, "mes": text}).encode(),
+    ),
+    "smsgate": lambda id, source, to, text: queried(smsid="1", sender=source, receiver=to, text=text, prefix=id),
+    "smsgate-json": lambda id, source, to, text: posted(
+        {
+            "message_id": id,
+            "recipient_response": {"recipient": {"phone": source}, "from": to, "content": {"text": text}},
+        }
+    ),
+}  # fmt: skip
+RECEIPT = "id:4711 sub:001 dlvrd:001 submit date:2701010000 done date:2701010000 stat:DELIVRD err:000 text:"
+#: The second is a user data header, and a receipt behind it.
+RECEIPTS = st.sampled_from([RECEIPT, f"\x05\0\3x\2\1{RECEIPT}"])
+ODD = st.sampled_from(
+    ["79261234567", "+7\x009", "\0", "\x1b[2J", "a\r\nb", "id:1 stat:DELIVRD", "\u0661", "😀", "7" * 300]
+)
+
+
+@pytest.mark.parametrize("name", sorted(BROUGHT))
+@given(id=ODD, source=ODD, to=ODD, text=RECEIPTS | HOSTILE, data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_message_of_a_subscriber_is_never_taken_for_a_receipt(
+    name: str, id: str, source: str, to: str, text: str, data: Any
+) -> None:
+    try:
+        reply = provider_of(name.removesuffix("-json")).callback(BROUGHT[name](id, source, to, text), 1)
+    except BadCallback:
+        return
+    account = ACCOUNT.model_copy(
+        update={"incoming_long": data.draw(st.sampled_from(["parts", "sar", "payload"])), "vendor_tlvs": True}
+    )
+    for incoming in reply.incoming:
+        for said in (incoming.ref, incoming.source, incoming.destination, incoming.prefix, incoming.reply_to):
+            assert not set(said) & {"\0", "\r", "\n", "\x1b"}
+        for version in (0x33, 0x34):
+            for pdu in deliver_sms(incoming, 1, account, Alphabet.GSM, version):
+                # SMPP 3.4 §5.2.12: bits 2 to 5 say that it is a receipt of some kind.
+                assert not pdu.esm_class & ~EsmClass.UDHI
+                for told in (pdu, as_data_sm(pdu)):
+                    assert told.tlv(Tag.RECEIPTED_MESSAGE_ID) is None
+                    assert told.tlv(Tag.MESSAGE_STATE) is None
+                    assert decode(encode(told)).source_addr.isprintable()
+
+
+@pytest.mark.parametrize("name", sorted(BROUGHT))
+def test_an_ordinary_message_of_a_subscriber_is_brought(name: str) -> None:
+    """Or the one above would look at nothing."""
+    callback = BROUGHT[name]("1", "79261234567", "4711", "id:1 stat:DELIVRD")
+    (incoming,) = provider_of(name.removesuffix("-json")).callback(callback, 1).incoming
+    assert (incoming.source, incoming.text) == ("79261234567", "id:1 stat:DELIVRD")
