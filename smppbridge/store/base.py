@@ -241,7 +241,8 @@ class Store(Protocol):
         """Forget held parts (a set that means nothing, or whose rest never came)."""
 
     async def held_parts(self, before: Millis, limit: int) -> Sequence[Sequence[Part]]:
-        """Sets with a part that expires before `before`, or with no part missing (left by a crash), to be settled."""
+        """Sets with a part that expires before `before`, or with no part missing (left by a crash), to be settled:
+        accounts in turns, and of each what is whole, then the most overdue."""
 
     # Work
 
