@@ -17,7 +17,8 @@ _MISTYPED_VOICE = re.compile(r"^[ \t]*voice[ \t]*[:=]", re.IGNORECASE | re.MULTI
 
 # What stands after the separator: a line that says "param", or three numbers (or the places for them) with commas.
 _SAYS_PARAM = re.compile(r"^[ \t]*param(?:[ \t]*[:=]|[ \t]+(?=[0-9]))", re.IGNORECASE | re.MULTILINE)
-_THREE = re.compile(r"[ \t]*([0-9]*)[ \t]*,[ \t]*([0-9]*)[ \t]*,[ \t]*([0-9]*)[ \t\r]*")
+# Possessive, because blanks and figures are found nowhere else: a line of blanks would take the square of its length.
+_THREE = re.compile(r"[ \t]*+([0-9]*+)[ \t]*+,[ \t]*+([0-9]*+)[ \t]*+,[ \t]*+([0-9]*+)[ \t\r]*")
 
 #: smsc HTTP API, `param` = w,i,n. Seconds to wait for an answer (10 to 35 have an effect), default there 22;
 #: seconds between attempts, default 20; attempts, default 5.

@@ -162,7 +162,9 @@ _HALVES = re.compile("[\ud800-\udfff]")
 def _options(incoming: Incoming, account: AccountConfig, interface_version: int) -> list[Tlv]:
     """The provider's id of it, by which the client may answer it."""
     ref = incoming.ref
-    if interface_version < 0x34 or not account.tells_vendor_tlvs or not (0 < len(ref) <= _ID_MAX and ref.isascii()):
+    # What fits no C string is told by no TLV: rows that an older version has kept may have anything.
+    fits = 0 < len(ref) <= _ID_MAX and ref.isascii() and ref.isprintable()
+    if interface_version < 0x34 or not account.tells_vendor_tlvs or not fits:
         return []
     return [tlv(VendorTag.INCOMING_ID, ref)]
 
