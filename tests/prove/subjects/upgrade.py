@@ -411,7 +411,7 @@ database.migrate(db, Path(sys.argv[3]))
 async def interrupted(ground: Ground) -> Evidence:
     evidence = Evidence()
     # The first schema goes through all the steps.
-    rows, moments, last = ground.choose((10_000, 3, 1), (1_000_000, 20, NEWEST - 1))
+    rows, moments, last = ground.choose((10_000, 3, 1), (200_000, 20, NEWEST - 1))
     kills = half = lost = differ = 0
     fresh = ground.folder / "fresh.db"
     _schema(fresh, NEWEST).close()
