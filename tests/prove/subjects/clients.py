@@ -549,7 +549,7 @@ class Beside(NamedTuple):
     "nothing of theirs is refused."
 )
 async def flooding(ground: Ground) -> Evidence:
-    rounds, seconds, rate = ground.choose(3, 7), ground.choose(1.5, 20.0), 200
+    rounds, seconds, rate = ground.choose(3, 5), ground.choose(1.5, 10.0), 200
     ledger = Ledger()
     # 60,000 octets 200 times a second are what a disk has to carry, whoever is allowed to send them: fewer are allowed.
     slow = account("long", "throughput = 10")
