@@ -499,9 +499,10 @@ async def callbacks(ground: Ground) -> Evidence:
     never = await _caller(scene, "never, and it never says more than queued", nothing, ends="UNKNOWN", policy="wait")
     never.provider.state = "queued"
     lost = await _caller(scene, "the answer is lost, a callback tells", repeated, policy="wait")
-    lost.spell = Spell(_lost, ground.choose(5, 200))
+    lost.spell = Spell(_lost, ground.choose(5, 40))
     lost.provider.behave = lost.spell
-    await scene.play(ground.choose(10, 500), ground.choose(3, 50))
+    # All these providers are of one process: with more messages at once they would be late themselves.
+    await scene.play(ground.choose(10, 60), ground.choose(3, 50))
     evidence = await scene.evidence()
     evidence.must("forged callbacks", forgeries.total(), least=ground.choose(20, 500))
     evidence.must("forged callbacks that were answered with 2xx", _taken(forgeries), exactly=0)
