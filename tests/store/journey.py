@@ -1,4 +1,4 @@
-"""A store that is opened, worked with and closed, for the tests of copies of it."""
+"""A store that is opened, worked with and closed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ def quiet(what: str, share: float) -> None:
     pass
 
 
-def walk(path: Path, road: Callable[[Store], Any]) -> Any:
+def walk(store: Path | SqliteStore, road: Callable[[Store], Any]) -> Any:
+    """What came of the road, by a store or by the plain one of a path."""
+    opened = SqliteStore(store) if isinstance(store, Path) else store
+
     async def main() -> Any:
-        store = SqliteStore(path)
-        await store.open()
+        await opened.open()
         try:
-            return await road(store)
+            return await road(opened)
         finally:
-            await store.close()
+            await opened.close()
 
     return asyncio.run(main())

@@ -8,7 +8,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,12 @@ from smppbridge.store import database
 from smppbridge.store.base import Store, StoreFailed
 from smppbridge.store.sqlite import SqliteStore
 
+from .journey import walk
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "var" / "smppbridge.db"
-
-
-def walk(store: SqliteStore, road: Callable[[Store], Any]) -> Any:
-    async def main() -> Any:
-        await store.open()
-        try:
-            return await road(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(main())
 
 
 async def nothing(store: Store) -> None:

@@ -22,23 +22,14 @@ from smppbridge.store import checkpoint, ledger
 from smppbridge.store.base import Duplicate, Filter, Store, StoreFailed, Verdict
 from smppbridge.store.sqlite import SqliteStore
 
+from .journey import walk
+
 NOW = 1_750_000_000_000
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "var" / "smppbridge.db"
-
-
-def walk(store: SqliteStore, road: Callable[[Store], Any]) -> Any:
-    async def main() -> Any:
-        await store.open()
-        try:
-            return await road(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(main())
 
 
 def refused(verdict: Verdict, says: str, *, temporary: bool) -> None:
