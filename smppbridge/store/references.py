@@ -210,11 +210,9 @@ class References:
         """The next of them into the newest run, or into the next one."""
         runs = self._next_runs
         if not self._at:
-            run = (
-                runs[0]
-                if runs and runs[0].size < RUN and runs[0].sieve
-                else Run(runs[0].run + 1 if runs else 1, sieve=Sieve())
-            )
+            # One without a sieve was left so by a crash, and would be looked at for all that nobody knows.
+            grows = bool(runs) and runs[0].size < RUN and runs[0].sieve is not None
+            run = runs[0] if grows else Run(runs[0].run + 1 if runs else 1, sieve=Sieve())
             ids = self._moving.values()
             lowest, highest = min(ids), max(ids)
             grown = Run(
