@@ -11,6 +11,8 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .files import read
+
 _BEGINS, _ENDS = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _SEQUENCE, _VERSION = 0x30, 0xA0
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
@@ -19,7 +21,7 @@ _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 def ends(file: Path) -> list[datetime]:
     """The end of each certificate in a PEM file. Raises OSError, and ValueError for what is no certificate."""
     found = []
-    for block in file.read_text(encoding="latin-1").split(_BEGINS)[1:]:
+    for block in read(file).decode("latin-1").split(_BEGINS)[1:]:
         body, end, _ = block.partition(_ENDS)
         found.append(not_after(ssl.PEM_cert_to_DER_cert(f"{_BEGINS}{body}{end}\n")))
     return found

@@ -20,6 +20,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pdu import CommandStatus
 
 from ..model import TEXTS, Kind, bare
+from . import files
 from .certificates import ends
 from .mistakes import Finding, at, did_you_mean, dotted, finding, spot, worded
 from .networks import plain, within
@@ -223,9 +224,9 @@ def _check_tls(certificate: Path, key: Path, place: Place, said: Said) -> None:
     readable = True
     for name, path in (("certificate", certificate), ("key", key)):
         try:
-            path.read_bytes()
+            files.read(path)
         except OSError as error:
-            said.mistake((*place, name), f"cannot be read: {error.strerror}")
+            said.mistake((*place, name), files.why(error))
             readable = False
     if not readable:
         return
@@ -250,11 +251,12 @@ def _check_clients(tls: Tls, place: Place, said: Said) -> None:
     if tls.clients == "none":
         said.warning(place, 'not used: clients is "none", so no client is asked for a certificate')
     try:
+        files.read(authorities)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(authorities)
     except ssl.SSLError:
         said.mistake(place, "expected certificates in PEM form")
     except OSError as error:
-        said.mistake(place, f"cannot be read: {error.strerror}")
+        said.mistake(place, files.why(error))
     else:
         _check_ends(authorities, place, said)
 
@@ -484,11 +486,14 @@ def _check_patterns(patterns: tuple[str, ...], expected: str, place: Place, said
 def _check_authorities(path: Path, place: Place, said: Said) -> None:
     """The file that `verify` names, read as it will be read."""
     try:
+        files.read(path)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         said.mistake((*place, "verify"), "expected certificates in PEM form")
-    except OSError:
+    except FileNotFoundError:
         said.mistake((*place, "verify"), "there is no such file")
+    except OSError as error:
+        said.mistake((*place, "verify"), files.why(error))
 
 
 def check_providers(tables: Tables, adapters: Adapters | None, said: Said) -> None:
@@ -746,9 +751,9 @@ def _numbers_in(file: Path, place: Place, said: Said) -> tuple[str, ...] | None:
     """None: it cannot be read."""
     try:
         # Editors of another system begin a file with a mark that nobody sees.
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = files.read(file).decode("utf-8-sig").splitlines()
     except OSError as error:
-        said.mistake(place, f"cannot be read: {error.strerror}")
+        said.mistake(place, files.why(error))
         return None
     except UnicodeDecodeError:
         said.mistake(place, "expected text in UTF-8")

@@ -6,6 +6,7 @@ Every text in the file may be replaced by a source: `{ file = "…" }`, `{ env =
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
+
+from . import files
 
 MASK = "***"
 #: Stands where a text was cut off.
@@ -185,16 +188,10 @@ _LARGEST = 65_536
 
 def _content(path: Path) -> str:
     try:
-        # To open a pipe is to wait for somebody who writes into it: a reload would never come to an end.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unreadable(f"{path} is a pipe or a device: expected a regular file")
-            octets = file.read(_LARGEST + 1)
-        text = octets.decode("utf-8")
+        text = files.read(path, _LARGEST).decode("utf-8")
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
+        large = ": that is no secret" if error.errno == errno.EFBIG else ""
+        raise Unreadable(f"{path} {files.why(error)}{large}") from error
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path} is not text in UTF-8") from error
-    if len(octets) > _LARGEST:
-        raise Unreadable(f"{path} has more than {_LARGEST} octets: that is no secret")
     return text.removesuffix("\n").removesuffix("\r")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from hypothesis import given
@@ -107,6 +109,30 @@ def test_a_pipe_or_a_device_is_no_secret_and_nobody_waits_for_it(tmp_path: Path)
         [found] = mistakes(tmp_path, password=f'password = {{ file = "{name}" }}')
         assert f"{name} is a pipe or a device: expected a regular file" in found
     os.close(pipe)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tls": ', tls = { certificate = "PIPE", key = "PIPE" }'},
+        {"tls": ', tls = { certificate = "c", key = "k", clients = "required", clients_ca = "PIPE" }'},
+        {"password": 'password_file = "PIPE"'},
+        {"more": 'verify = "PIPE"'},
+        {"tables": '[distribution_lists.l]\naccounts = ["demo"]\nfile = "PIPE"'},
+    ],
+)
+def test_no_file_is_a_pipe_and_nobody_waits_for_one(tmp_path: Path, changed: dict[str, str]) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    # Somebody holds it open, and would go away in the end: who reads it all the same waits that long, and not for ever.
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    end = Timer(5, os.close, (pipe,))
+    end.start()
+    found = mistakes(tmp_path, **{name: text.replace("PIPE", str(tmp_path / "pipe")) for name, text in changed.items()})
+    end.cancel()
+    end.join()
+    with suppress(OSError):
+        os.close(pipe)
+    assert any("is a pipe or a device: expected a regular file" in one for one in found)
 
 
 # Templates -----------------------------------------------------------------------------------------------------------
